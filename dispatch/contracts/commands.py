@@ -1,0 +1,406 @@
+"""What a person or an adapter may ask for. A command is refused with a reason, or becomes events.
+
+Its id is chosen by its sender and sending it twice is harmless: the second answer is the first's.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from dispatch.contracts.ids import (
+    ArrivalId,
+    CallId,
+    CallRef,
+    CommandId,
+    ComplaintId,
+    EffectKey,
+    HospitalId,
+    IncidentId,
+    MissionId,
+    QuestionId,
+    SeatId,
+    UnitId,
+)
+from dispatch.contracts.things import (
+    Actor,
+    HospitalProposal,
+    Location,
+    Patient,
+    Register,
+    UnitProposal,
+    Vitals,
+)
+from dispatch.contracts.words import Answer, CloseReason, SeatState, StepSource, UnitStatus
+
+Text = Annotated[str, msgspec.Meta(max_length=2000)]
+Short = Annotated[str, msgspec.Meta(max_length=120)]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Base of all commands."""
+
+
+# ---- from the system itself
+
+
+class OpenEpoch(Command, frozen=True, tag="open_epoch"):
+    """This machine is the writer from now on."""
+
+    epoch: int
+    node: Short
+
+
+class LoadRegister(Command, frozen=True, tag="load_register"):
+    """The region's register, as read at start."""
+
+    register: Register
+
+
+class RaiseAlarm(Command, frozen=True, tag="raise_alarm"):
+    """Raise an alarm; raising it again is nothing."""
+
+    code: Short
+    detail: Text = ""
+
+
+class ClearAlarm(Command, frozen=True, tag="clear_alarm"):
+    """Clear an alarm."""
+
+    code: Short
+
+
+class SettleEffect(Command, frozen=True, tag="settle_effect"):
+    """An adapter reports on an effect: done, or given up with a reason."""
+
+    effect_key: EffectKey
+    failed_reason: Text = ""
+    attempts: int = 1
+    detail: Text = ""
+
+
+class Tick(Command, frozen=True, tag="tick"):
+    """Time has passed: rings that nobody answered move on. Sent every second by the app."""
+
+
+# ---- from the gateway
+
+
+class OfferCall(Command, frozen=True, tag="offer_call"):
+    """An INVITE came in."""
+
+    call_ref: CallRef
+    caller_number: Short
+    called: Short
+    first_ring_at_ms: int
+    trunk: Short = ""
+    location: Location | None = None
+    callback_of: CallId | None = None
+
+
+class ConnectCall(Command, frozen=True, tag="connect_call"):
+    """The gateway bridged caller and seat."""
+
+    call_ref: CallRef
+    seat_id: SeatId
+
+
+class FailSeat(Command, frozen=True, tag="fail_seat"):
+    """The seat's phone could not be reached: the call goes back to the head of the queue."""
+
+    call_ref: CallRef
+    seat_id: SeatId
+    reason: Short
+
+
+class EndCall(Command, frozen=True, tag="end_call"):
+    """The call is over at the gateway. `by` is caller, seat or system."""
+
+    call_ref: CallRef
+    by: Short
+    sip_code: int = 0
+
+
+class StoreRecording(Command, frozen=True, tag="store_recording"):
+    """The recording of a call is whole on disk."""
+
+    call_ref: CallRef
+    path: Short
+    sha256: Short
+    duration_ms: int
+    started_at_ms: int
+
+
+# ---- from a seat
+
+
+class SetSeat(Command, frozen=True, tag="set_seat"):
+    """Take a seat (free), pause it with a reason, or leave it (closed)."""
+
+    seat_id: SeatId
+    state: SeatState
+    reason: Short = ""
+
+
+class AnswerCall(Command, frozen=True, tag="answer_call"):
+    """Take a call at a seat: the one that rings there, or any that waits."""
+
+    call_id: CallId
+    seat_id: SeatId
+
+
+class HangUpCall(Command, frozen=True, tag="hang_up_call"):
+    """End a call from the seat."""
+
+    call_id: CallId
+
+
+class CallBack(Command, frozen=True, tag="call_back"):
+    """Ring an abandoned or ended call's number from a seat."""
+
+    call_id: CallId
+    seat_id: SeatId
+
+
+class SettleCallback(Command, frozen=True, tag="settle_callback"):
+    """Put an abandoned call aside, with a reason."""
+
+    call_id: CallId
+    reason: Short
+
+
+class LinkCall(Command, frozen=True, tag="link_call"):
+    """The call is about an incident that is already known."""
+
+    call_id: CallId
+    incident_id: IncidentId
+
+
+class OpenIncident(Command, frozen=True, tag="open_incident"):
+    """Open an incident without a call, or for a call that has none yet."""
+
+    call_id: CallId | None = None
+
+
+class SetLocation(Command, frozen=True, tag="set_location"):
+    """Where the incident is."""
+
+    incident_id: IncidentId
+    location: Location
+
+
+class ChooseComplaint(Command, frozen=True, tag="choose_complaint"):
+    """What the caller complains of."""
+
+    incident_id: IncidentId
+    complaint: ComplaintId
+
+
+class AnswerQuestion(Command, frozen=True, tag="answer_question"):
+    """One triage answer."""
+
+    incident_id: IncidentId
+    question: QuestionId
+    answer: Answer
+
+
+class DescribePatient(Command, frozen=True, tag="describe_patient"):
+    """What is known of the patient."""
+
+    incident_id: IncidentId
+    patient: Patient
+
+
+class AddNote(Command, frozen=True, tag="add_note"):
+    """Free text."""
+
+    incident_id: IncidentId
+    text: Text
+
+
+class AssignUnit(Command, frozen=True, tag="assign_unit"):
+    """Send a unit."""
+
+    incident_id: IncidentId
+    unit_id: UnitId
+
+
+class RecallMission(Command, frozen=True, tag="recall_mission"):
+    """Undo a sending, or end a mission that is not needed any more."""
+
+    mission_id: MissionId
+    reason: Short = ""
+
+
+class CloseIncident(Command, frozen=True, tag="close_incident"):
+    """Nothing more is to be done."""
+
+    incident_id: IncidentId
+    reason: CloseReason
+
+
+# ---- from the allocator
+
+
+class ProposeUnits(Command, frozen=True, tag="propose_units"):
+    """Who could go."""
+
+    incident_id: IncidentId
+    proposals: tuple[UnitProposal, ...]
+
+
+class ProposeHospitals(Command, frozen=True, tag="propose_hospitals"):
+    """Where the patient could go."""
+
+    mission_id: MissionId
+    proposals: tuple[HospitalProposal, ...]
+
+
+class ReviseEta(Command, frozen=True, tag="revise_eta"):
+    """The live table's ETA of a mission moved."""
+
+    mission_id: MissionId
+    eta_at_ms: int
+    to: Short
+
+
+# ---- from a vehicle
+
+
+class DeliverMission(Command, frozen=True, tag="deliver_mission"):
+    """The vehicle's device has the mission."""
+
+    mission_id: MissionId
+    unit_id: UnitId
+
+
+class ReachStatus(Command, frozen=True, tag="reach_status"):
+    """A unit came to a step of its mission: by key, tablet, fence or the console."""
+
+    unit_id: UnitId
+    status: UnitStatus
+    source: StepSource
+    mission_id: MissionId | None = None
+    """None means the unit's current mission."""
+    device_at_ms: int | None = None
+
+
+class SetDuty(Command, frozen=True, tag="set_duty"):
+    """Pause (with a reason), resume, go on or off duty; only without a mission."""
+
+    unit_id: UnitId
+    status: UnitStatus
+    reason: Short = ""
+
+
+class RecordVitals(Command, frozen=True, tag="record_vitals"):
+    """One set of vital signs."""
+
+    mission_id: MissionId
+    vitals: Vitals
+
+
+class ChooseHospital(Command, frozen=True, tag="choose_hospital"):
+    """Where the patient goes; after boarding this is a diversion."""
+
+    mission_id: MissionId
+    hospital_id: HospitalId
+    reason: Short = ""
+
+
+# ---- from a hospital
+
+
+class AcknowledgeArrival(Command, frozen=True, tag="acknowledge_arrival"):
+    """The emergency department has seen it."""
+
+    arrival_id: ArrivalId
+
+
+class AssignBed(Command, frozen=True, tag="assign_bed"):
+    """Where in the department the patient will lie."""
+
+    arrival_id: ArrivalId
+    bed: Short
+
+
+class SetAdmissionNumber(Command, frozen=True, tag="set_admission_number"):
+    """The hospital's number, by feed or typed by the clerk."""
+
+    arrival_id: ArrivalId
+    admission_no: Short
+    source: Short = "clerk"
+
+
+AnyCommand = (
+    OpenEpoch
+    | LoadRegister
+    | RaiseAlarm
+    | ClearAlarm
+    | SettleEffect
+    | Tick
+    | OfferCall
+    | ConnectCall
+    | FailSeat
+    | EndCall
+    | StoreRecording
+    | SetSeat
+    | AnswerCall
+    | HangUpCall
+    | CallBack
+    | SettleCallback
+    | LinkCall
+    | OpenIncident
+    | SetLocation
+    | ChooseComplaint
+    | AnswerQuestion
+    | DescribePatient
+    | AddNote
+    | AssignUnit
+    | RecallMission
+    | CloseIncident
+    | ProposeUnits
+    | ProposeHospitals
+    | ReviseEta
+    | DeliverMission
+    | ReachStatus
+    | SetDuty
+    | RecordVitals
+    | ChooseHospital
+    | AcknowledgeArrival
+    | AssignBed
+    | SetAdmissionNumber
+)
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A command with who sends it and under which id."""
+
+    command_id: CommandId
+    actor: Actor
+    body: AnyCommand
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="result"):
+    """The command is on disk. `seq` is its last event's; 0 events leave the seq that was.
+    `created` is the id of what it opened (call, incident, mission), where it opened something.
+    """
+
+    command_id: CommandId
+    seq: int
+    epoch: int
+    created: str = ""
+    repeated: bool = False
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused", tag_field="result"):
+    """The command cannot be. `code` is stable and is translated on the screens (`refused.<code>`);
+    `detail` is English, for logs and for codes a screen does not know.
+    """
+
+    command_id: CommandId
+    code: str
+    field: str = ""
+    detail: str = ""
+
+
+CommandResult = Accepted | Refused

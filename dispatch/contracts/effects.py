@@ -1,0 +1,108 @@
+"""What the core asks the world to do. Effects follow from events; adapters do them and report by
+command. A durable effect stays in the state until it is settled and is issued again after a
+restart; its key makes doing it twice harmless.
+"""
+
+import msgspec
+
+from dispatch.contracts.ids import (
+    ArrivalId,
+    CallId,
+    CallRef,
+    EffectKey,
+    IncidentId,
+    MissionId,
+    SeatId,
+    UnitId,
+)
+from dispatch.contracts.words import FeedKind
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all effects."""
+
+
+class HoldCall(Effect, frozen=True, tag="hold_call"):
+    """Answer the caller with the announcement."""
+
+    call_ref: CallRef
+
+
+class BridgeCall(Effect, frozen=True, tag="bridge_call"):
+    """Answer the caller, dial the seat's phone, join the two."""
+
+    call_ref: CallRef
+    seat_id: SeatId
+
+
+class ReleaseCall(Effect, frozen=True, tag="release_call"):
+    """Hang up both sides."""
+
+    call_ref: CallRef
+
+
+class PlaceCall(Effect, frozen=True, tag="place_call"):
+    """Dial the seat's phone, then the number, and join them; the gateway offers it as a call with
+    `callback_of` set.
+    """
+
+    callback_of: CallId
+    number: str
+    seat_id: SeatId
+
+
+class AlertUnit(Effect, frozen=True, tag="alert_unit"):
+    """Send the mission to the vehicle until its device has it. Durable."""
+
+    mission_id: MissionId
+    unit_id: UnitId
+
+
+class RecallUnit(Effect, frozen=True, tag="recall_unit"):
+    """Tell the vehicle that the mission is off. Durable."""
+
+    mission_id: MissionId
+    unit_id: UnitId
+
+
+class RankUnits(Effect, frozen=True, tag="rank_units"):
+    """Ask the allocator who could go."""
+
+    incident_id: IncidentId
+
+
+class RankHospitals(Effect, frozen=True, tag="rank_hospitals"):
+    """Ask the allocator where the patient could go."""
+
+    mission_id: MissionId
+
+
+class SendFeed(Effect, frozen=True, tag="send_feed"):
+    """Tell a hospital's system. Durable."""
+
+    arrival_id: ArrivalId
+    kind: FeedKind
+
+
+AnyEffect = (
+    HoldCall
+    | BridgeCall
+    | ReleaseCall
+    | PlaceCall
+    | AlertUnit
+    | RecallUnit
+    | RankUnits
+    | RankHospitals
+    | SendFeed
+)
+
+DURABLE = (AlertUnit, RecallUnit, SendFeed)
+
+
+class IssuedEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """An effect with its key, and the epoch that vouches for it: adapters refuse an older one."""
+
+    key: EffectKey
+    epoch: int
+    at_ms: int
+    effect: AnyEffect

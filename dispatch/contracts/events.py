@@ -1,0 +1,446 @@
+"""Everything that can have happened. Past tense, frozen, with a stable wire name as its tag.
+
+A change of meaning is a new version of the name and an upcaster in `dispatch.journal`;
+what is written is never rewritten.
+"""
+
+import msgspec
+
+from dispatch.contracts.ids import (
+    ArrivalId,
+    CallId,
+    CallRef,
+    CommandId,
+    ComplaintId,
+    EffectKey,
+    HospitalId,
+    IncidentId,
+    MissionId,
+    QuestionId,
+    SeatId,
+    UnitId,
+    UserId,
+)
+from dispatch.contracts.things import (
+    Actor,
+    HospitalProposal,
+    Location,
+    Patient,
+    Register,
+    UnitProposal,
+    Vitals,
+)
+from dispatch.contracts.words import (
+    Answer,
+    CloseReason,
+    Priority,
+    SeatState,
+    Skill,
+    StepSource,
+    UnitStatus,
+)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Base of all events."""
+
+
+# ---- the system
+
+
+class EpochOpened(Event, frozen=True, tag="epoch_opened.v1"):
+    """A machine became the writer."""
+
+    epoch: int
+    node: str
+
+
+class RegisterLoaded(Event, frozen=True, tag="register_loaded.v1"):
+    """The region's units, stations and hospitals, whenever they differ from before."""
+
+    register: Register
+
+
+class CommandQuarantined(Event, frozen=True, tag="command_quarantined.v1"):
+    """A command broke `decide`; it is kept here for the engineer and did nothing."""
+
+    command: str
+    error: str
+
+
+class AlarmRaised(Event, frozen=True, tag="alarm_raised.v1"):
+    """Something needs a person. `code` names its page in the runbook."""
+
+    code: str
+    detail: str = ""
+
+
+class AlarmCleared(Event, frozen=True, tag="alarm_cleared.v1"):
+    """The cause is gone."""
+
+    code: str
+
+
+class EffectDone(Event, frozen=True, tag="effect_done.v1"):
+    """An adapter did what an event asked for."""
+
+    effect_key: EffectKey
+    detail: str = ""
+
+
+class EffectFailed(Event, frozen=True, tag="effect_failed.v1"):
+    """An adapter gave up on it; a person has to act."""
+
+    effect_key: EffectKey
+    reason: str
+    attempts: int
+
+
+# ---- seats
+
+
+class SeatStateChanged(Event, frozen=True, tag="seat_state_changed.v1"):
+    """A seat was taken, freed, paused or closed by its user."""
+
+    seat_id: SeatId
+    state: SeatState
+    user_id: UserId | None = None
+    reason: str = ""
+
+
+# ---- calls
+
+
+class CallOffered(Event, frozen=True, tag="call_offered.v1"):
+    """The first ring. `called` is what was dialled; `first_ring_at_ms` the gateway's time."""
+
+    call_id: CallId
+    call_ref: CallRef
+    caller_number: str
+    called: str
+    first_ring_at_ms: int
+    trunk: str = ""
+    location: Location | None = None
+    repeat_of: CallId | None = None
+    """An earlier call of the same number whose incident is still open."""
+    callback_of: CallId | None = None
+    """Set when we dialled: the abandoned or lost call that this one answers."""
+
+
+class CallQueued(Event, frozen=True, tag="call_queued.v1"):
+    """No seat was free, or none answered in time: the caller hears the announcement."""
+
+    call_id: CallId
+
+
+class CallRinging(Event, frozen=True, tag="call_ringing.v1"):
+    """The call was offered to a seat."""
+
+    call_id: CallId
+    seat_id: SeatId
+
+
+class CallAnswered(Event, frozen=True, tag="call_answered.v1"):
+    """A call-taker took it. `wait_ms` counts from the first ring."""
+
+    call_id: CallId
+    seat_id: SeatId
+    wait_ms: int
+
+
+class CallConnected(Event, frozen=True, tag="call_connected.v1"):
+    """Caller and seat hear each other."""
+
+    call_id: CallId
+    seat_id: SeatId
+
+
+class CallAbandoned(Event, frozen=True, tag="call_abandoned.v1"):
+    """The caller hung up before a call-taker answered; it stays on the console for ringing back."""
+
+    call_id: CallId
+    wait_ms: int
+    sip_code: int = 0
+
+
+class CallEnded(Event, frozen=True, tag="call_ended.v1"):
+    """An answered call is over. `by` is caller, seat or system."""
+
+    call_id: CallId
+    by: str
+    sip_code: int = 0
+
+
+class CallbackSettled(Event, frozen=True, tag="callback_settled.v1"):
+    """An abandoned call needs no more: rung back, or put aside with a reason."""
+
+    call_id: CallId
+    reason: str
+
+
+class CallLinked(Event, frozen=True, tag="call_linked.v1"):
+    """The call belongs to an incident."""
+
+    call_id: CallId
+    incident_id: IncidentId
+
+
+class RecordingStored(Event, frozen=True, tag="recording_stored.v1"):
+    """The recording is whole on disk. `path` is relative to the recordings' folder; caller left,
+    seat right; `started_at_ms` is the wall time of its first sample.
+    """
+
+    call_id: CallId
+    path: str
+    sha256: str
+    duration_ms: int
+    started_at_ms: int
+
+
+# ---- incidents
+
+
+class IncidentOpened(Event, frozen=True, tag="incident_opened.v1"):
+    """Something happened out there. `call_id` is None when a person opened it without a call."""
+
+    incident_id: IncidentId
+    call_id: CallId | None = None
+
+
+class LocationSet(Event, frozen=True, tag="location_set.v1"):
+    """Where the incident is."""
+
+    incident_id: IncidentId
+    location: Location
+
+
+class ComplaintChosen(Event, frozen=True, tag="complaint_chosen.v1"):
+    """What the caller complains of."""
+
+    incident_id: IncidentId
+    complaint: ComplaintId
+
+
+class QuestionAnswered(Event, frozen=True, tag="question_answered.v1"):
+    """One triage answer; a later answer to the same question replaces it."""
+
+    incident_id: IncidentId
+    question: QuestionId
+    answer: Answer
+
+
+class IncidentClassified(Event, frozen=True, tag="incident_classified.v1"):
+    """The protocol's verdict so far. `rule` names the rule that gave it, `protocol` its version."""
+
+    incident_id: IncidentId
+    priority: Priority
+    provisional: bool
+    rule: str
+    protocol: str
+    skills: tuple[Skill, ...] = ()
+
+
+class PatientDescribed(Event, frozen=True, tag="patient_described.v1"):
+    """What is known of the patient, replacing what was."""
+
+    incident_id: IncidentId
+    patient: Patient
+
+
+class NoteAdded(Event, frozen=True, tag="note_added.v1"):
+    """Free text from a person."""
+
+    incident_id: IncidentId
+    text: str
+
+
+class UnitsProposed(Event, frozen=True, tag="units_proposed.v1"):
+    """Who could go, best first, with the fixes that were used: replay explains itself."""
+
+    incident_id: IncidentId
+    proposals: tuple[UnitProposal, ...]
+
+
+class IncidentClosed(Event, frozen=True, tag="incident_closed.v1"):
+    """Nothing more is to be done."""
+
+    incident_id: IncidentId
+    reason: CloseReason
+
+
+# ---- missions and units
+
+
+class UnitAssigned(Event, frozen=True, tag="unit_assigned.v1"):
+    """A dispatcher sent a unit. `rank` is its place in the proposal, 0 first, None if not in it."""
+
+    mission_id: MissionId
+    incident_id: IncidentId
+    unit_id: UnitId
+    eta_s: int | None = None
+    rank: int | None = None
+
+
+class MissionDelivered(Event, frozen=True, tag="mission_delivered.v1"):
+    """The vehicle's device has the mission (not yet its crew)."""
+
+    mission_id: MissionId
+
+
+class UnitStatusReached(Event, frozen=True, tag="unit_status_reached.v1"):
+    """A unit came to a step of its mission. `device_at_ms` is the device's time where it had one."""
+
+    mission_id: MissionId
+    unit_id: UnitId
+    status: UnitStatus
+    source: StepSource
+    device_at_ms: int | None = None
+
+
+class MissionRecalled(Event, frozen=True, tag="mission_recalled.v1"):
+    """The unit need not go on."""
+
+    mission_id: MissionId
+    unit_id: UnitId
+    reason: str
+
+
+class UnitDutyChanged(Event, frozen=True, tag="unit_duty_changed.v1"):
+    """A unit without a mission was paused (with a reason), resumed, or went on or off duty."""
+
+    unit_id: UnitId
+    status: UnitStatus
+    reason: str = ""
+
+
+# ---- hospitals and arrivals
+
+
+class HospitalsProposed(Event, frozen=True, tag="hospitals_proposed.v1"):
+    """Where the patient could go, best first."""
+
+    mission_id: MissionId
+    proposals: tuple[HospitalProposal, ...]
+
+
+class HospitalChosen(Event, frozen=True, tag="hospital_chosen.v1"):
+    """Where the patient goes. `by_default` when nobody chose before boarding."""
+
+    mission_id: MissionId
+    hospital_id: HospitalId
+    by_default: bool = False
+
+
+class ArrivalOpened(Event, frozen=True, tag="arrival_opened.v1"):
+    """Boarding equals admission: the hospital has the visit from here."""
+
+    arrival_id: ArrivalId
+    mission_id: MissionId
+    incident_id: IncidentId
+    hospital_id: HospitalId
+    boarded_at_ms: int
+
+
+class ArrivalDiverted(Event, frozen=True, tag="arrival_diverted.v1"):
+    """The patient goes elsewhere; this arrival is void at its hospital."""
+
+    arrival_id: ArrivalId
+    reason: str
+
+
+class EtaRevised(Event, frozen=True, tag="eta_revised.v1"):
+    """A mission's expected time at where it drives to: the scene, then the hospital. Journalled
+    when it moved by more than the setting says; the minute-by-minute ETA is in the live table.
+    """
+
+    mission_id: MissionId
+    eta_at_ms: int
+    to: str
+    """scene or hospital"""
+
+
+class VitalsRecorded(Event, frozen=True, tag="vitals_recorded.v1"):
+    """The crew measured."""
+
+    mission_id: MissionId
+    vitals: Vitals
+
+
+class ArrivalAcknowledged(Event, frozen=True, tag="arrival_acknowledged.v1"):
+    """The emergency department has seen it."""
+
+    arrival_id: ArrivalId
+
+
+class BedAssigned(Event, frozen=True, tag="bed_assigned.v1"):
+    """Where in the department the patient will lie."""
+
+    arrival_id: ArrivalId
+    bed: str
+
+
+class AdmissionNumberReceived(Event, frozen=True, tag="admission_number_received.v1"):
+    """The hospital's number for the visit. `source` is feed or clerk."""
+
+    arrival_id: ArrivalId
+    admission_no: str
+    source: str
+
+
+AnyEvent = (
+    EpochOpened
+    | RegisterLoaded
+    | CommandQuarantined
+    | AlarmRaised
+    | AlarmCleared
+    | EffectDone
+    | EffectFailed
+    | SeatStateChanged
+    | CallOffered
+    | CallQueued
+    | CallRinging
+    | CallAnswered
+    | CallConnected
+    | CallAbandoned
+    | CallEnded
+    | CallbackSettled
+    | CallLinked
+    | RecordingStored
+    | IncidentOpened
+    | LocationSet
+    | ComplaintChosen
+    | QuestionAnswered
+    | IncidentClassified
+    | PatientDescribed
+    | NoteAdded
+    | UnitsProposed
+    | IncidentClosed
+    | UnitAssigned
+    | MissionDelivered
+    | UnitStatusReached
+    | MissionRecalled
+    | UnitDutyChanged
+    | HospitalsProposed
+    | HospitalChosen
+    | ArrivalOpened
+    | ArrivalDiverted
+    | EtaRevised
+    | VitalsRecorded
+    | ArrivalAcknowledged
+    | BedAssigned
+    | AdmissionNumberReceived
+)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One event in the journal. `chain` is SHA-256 (hex) over the previous record's chain and this
+    record without its own; the first record's predecessor is 64 zeros.
+    """
+
+    seq: int
+    epoch: int
+    at_ms: int
+    actor: Actor
+    command_id: CommandId
+    body: AnyEvent
+    chain: str = ""

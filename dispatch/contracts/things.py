@@ -1,0 +1,131 @@
+"""Small values that events, commands and views share. Positions are WGS-84 degrees."""
+
+import msgspec
+
+from dispatch.contracts.ids import HospitalId, PlaceId, StationId, UnitId
+from dispatch.contracts.words import Capability, LocationSource, Role, Skill
+
+
+class Thing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A frozen value, named fields only; fields at their default are left out on the wire."""
+
+
+class Position(Thing, frozen=True):
+    """WGS-84, degrees."""
+
+    lat: float
+    lon: float
+
+
+class Location(Thing, frozen=True):
+    """Where somebody is. `accuracy_m` is a radius of 95 % confidence, None if unknown."""
+
+    position: Position
+    source: LocationSource
+    accuracy_m: float | None = None
+    address: str = ""
+    place_id: PlaceId | None = None
+
+
+class Fix(Thing, frozen=True):
+    """One GPS fix of one unit. `at_ms` is the device's time of the fix, UTC."""
+
+    unit_id: UnitId
+    at_ms: int
+    position: Position
+    speed_kmh: float = 0.0
+    heading_deg: float = 0.0
+    accuracy_m: float | None = None
+
+
+class Actor(Thing, frozen=True):
+    """Who gave a command. `id` is a user, a unit, a hospital or a part of the system."""
+
+    role: Role
+    id: str
+
+
+class Vitals(Thing, frozen=True):
+    """One set of vital signs; None where not measured. `at_ms` is the crew's time, UTC."""
+
+    at_ms: int
+    hr_per_min: int | None = None
+    sbp_mmhg: int | None = None
+    dbp_mmhg: int | None = None
+    spo2_pct: int | None = None
+    rr_per_min: int | None = None
+    gcs: int | None = None
+    temp_c: float | None = None
+    glucose_mmol_l: float | None = None
+
+
+class Patient(Thing, frozen=True):
+    """What is known of a patient. `sex` is F, M or empty; an unknown name stays empty."""
+
+    name: str = ""
+    sex: str = ""
+    age_years: int | None = None
+
+
+class UnitProposal(Thing, frozen=True):
+    """One unit for one incident, and why. `why` holds reason codes, see docs/glossary.md."""
+
+    unit_id: UnitId
+    eta_s: int
+    distance_m: int
+    why: tuple[str, ...] = ()
+    fix: Fix | None = None
+    """The fix that the ETA was counted from; None means its station."""
+
+
+class HospitalProposal(Thing, frozen=True):
+    """One hospital for one mission, and why."""
+
+    hospital_id: HospitalId
+    eta_s: int
+    distance_m: int
+    why: tuple[str, ...] = ()
+    inbound: int = 0
+
+
+class UnitEntry(Thing, frozen=True):
+    """A unit in the region's register."""
+
+    unit_id: UnitId
+    plate: str
+    station_id: StationId
+    skills: tuple[Skill, ...]
+    phone: str = ""
+
+
+class StationEntry(Thing, frozen=True):
+    """An ambulance station (急救站)."""
+
+    station_id: StationId
+    name_zh: str
+    name_en: str
+    position: Position
+
+
+class HospitalEntry(Thing, frozen=True):
+    """A hospital. `feed` says how its system is reached; empty means the board only."""
+
+    hospital_id: HospitalId
+    name_zh: str
+    name_en: str
+    position: Position
+    capabilities: tuple[Capability, ...]
+    feed: str = ""
+    """`mllp://host:port` or empty."""
+
+
+class Register(Thing, frozen=True):
+    """All that a region has to send and to receive with."""
+
+    region_id: str
+    name_zh: str
+    name_en: str
+    synthetic: bool
+    units: tuple[UnitEntry, ...] = ()
+    stations: tuple[StationEntry, ...] = ()
+    hospitals: tuple[HospitalEntry, ...] = ()

@@ -1,0 +1,142 @@
+"""The closed vocabularies of the field. The order of a class is the order of its meaning."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Who somebody is on the screens; each sees only its own."""
+
+    CALL_TAKER = "call_taker"
+    CREW = "crew"
+    HOSPITAL = "hospital"
+    SUPERVISOR = "supervisor"
+    ADMIN = "admin"
+    SYSTEM = "system"
+
+
+class Priority(StrEnum):
+    """红 life threat, 橙 emergency, 黄 urgent, 绿 not urgent; gravest first."""
+
+    RED = "red"
+    ORANGE = "orange"
+    YELLOW = "yellow"
+    GREEN = "green"
+
+
+class UnitStatus(StrEnum):
+    """A unit's status (车组状态), in the order of a mission; the last two stand beside it."""
+
+    STANDBY = "standby"
+    ALERTED = "alerted"
+    ACKNOWLEDGED = "acknowledged"
+    DEPARTED = "departed"
+    ON_SCENE = "on_scene"
+    WITH_PATIENT = "with_patient"
+    BOARDED = "boarded"
+    AT_HOSPITAL = "at_hospital"
+    HANDED_OVER = "handed_over"
+    AVAILABLE = "available"
+    PAUSED = "paused"
+    OFF_DUTY = "off_duty"
+
+
+MISSION_STEPS: tuple[UnitStatus, ...] = (
+    UnitStatus.ALERTED,
+    UnitStatus.ACKNOWLEDGED,
+    UnitStatus.DEPARTED,
+    UnitStatus.ON_SCENE,
+    UnitStatus.WITH_PATIENT,
+    UnitStatus.BOARDED,
+    UnitStatus.AT_HOSPITAL,
+    UnitStatus.HANDED_OVER,
+    UnitStatus.AVAILABLE,
+)
+"""What one mission passes through, in order. A step may be skipped forwards, never taken back."""
+
+ASSIGNABLE: frozenset[UnitStatus] = frozenset({UnitStatus.STANDBY, UnitStatus.AVAILABLE})
+
+
+class CallState(StrEnum):
+    """A call's way through the centre."""
+
+    OFFERED = "offered"
+    QUEUED = "queued"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+
+
+class SeatState(StrEnum):
+    """What a seat (席位) is doing."""
+
+    CLOSED = "closed"
+    FREE = "free"
+    RINGING = "ringing"
+    TALKING = "talking"
+    PAUSED = "paused"
+
+
+class LocationSource(StrEnum):
+    """Where a location came from; shown beside its accuracy."""
+
+    SIP = "sip"
+    ADDRESS = "address"
+    MAP = "map"
+    CALLER = "caller"
+
+
+class StepSource(StrEnum):
+    """How a unit's status was learned (WS/T 451 §7.2 wants time and method)."""
+
+    KEY = "key"
+    TABLET = "tablet"
+    FENCE = "fence"
+    CONSOLE = "console"
+
+
+class Skill(StrEnum):
+    """What a unit can do; a mission names what it needs."""
+
+    BLS = "bls"
+    ALS = "als"
+    TRAUMA = "trauma"
+    NEONATAL = "neonatal"
+
+
+class Capability(StrEnum):
+    """What a hospital can do at any hour."""
+
+    ED = "ed"
+    PCI = "pci"
+    STROKE = "stroke"
+    TRAUMA = "trauma"
+    OBSTETRIC = "obstetric"
+    NEONATAL = "neonatal"
+
+
+class Answer(StrEnum):
+    """A triage answer; `unknown` is an answer too."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class FeedKind(StrEnum):
+    """What a hospital is told, by its HL7 v2 trigger (notes of each in docs/sources.md)."""
+
+    BOARDED = "A04"
+    UPDATED = "A08"
+    VITALS = "R01"
+    CANCELLED = "A11"
+
+
+class CloseReason(StrEnum):
+    """Why an incident was closed."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    NUISANCE = "nuisance"
+    ADVICE = "advice"
+    DUPLICATE = "duplicate"

@@ -1,0 +1,247 @@
+"""What the screens are shown, by kind. A screen holds a map of entities a kind, keyed by id; a delta
+replaces or removes whole entities. The TypeScript types are generated from these.
+
+Times are UTC milliseconds; a field that is unknown is None and left out on the wire.
+"""
+
+import msgspec
+
+from dispatch.contracts.ids import (
+    ArrivalId,
+    CallId,
+    ComplaintId,
+    HospitalId,
+    IncidentId,
+    MissionId,
+    QuestionId,
+    SeatId,
+    StationId,
+    UnitId,
+    UserId,
+)
+from dispatch.contracts.things import HospitalProposal, Location, Patient, Position, Vitals
+from dispatch.contracts.words import (
+    Answer,
+    CallState,
+    Capability,
+    CloseReason,
+    Priority,
+    SeatState,
+    Skill,
+    UnitStatus,
+)
+
+
+class Entity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of what is shown."""
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """One text in both languages of the screens."""
+
+    zh: str
+    en: str
+
+
+class CallView(Entity, frozen=True):
+    """A call, while it matters to the console. Kind `call`."""
+
+    call_id: CallId
+    state: CallState
+    caller_number: str
+    first_ring_at_ms: int
+    called: str = ""
+    trunk: str = ""
+    answered_at_ms: int | None = None
+    connected_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    seat_id: SeatId | None = None
+    incident_id: IncidentId | None = None
+    location: Location | None = None
+    repeat_of: CallId | None = None
+    callback_of: CallId | None = None
+    callback_pending: bool = False
+    """An abandoned call that nobody has rung back yet."""
+    earlier_calls: int = 0
+    recorded: bool = False
+
+
+class QuestionView(Entity, frozen=True):
+    """One triage question, in the order in which to ask."""
+
+    question_id: QuestionId
+    text: Text
+    answer: Answer | None = None
+
+
+class NoteView(Entity, frozen=True):
+    """One note."""
+
+    at_ms: int
+    by: str
+    text: str
+
+
+class ProposalView(Entity, frozen=True):
+    """One unit proposed, best first. `why` codes are translated by the screens (`why.<code>`)."""
+
+    unit_id: UnitId
+    plate: str
+    skills: tuple[Skill, ...]
+    eta_s: int
+    distance_m: int
+    why: tuple[str, ...] = ()
+
+
+class IncidentView(Entity, frozen=True):
+    """An incident. `state` is pending (nobody sent), active, or closed. Kind `incident`."""
+
+    incident_id: IncidentId
+    state: str
+    opened_at_ms: int
+    call_ids: tuple[CallId, ...] = ()
+    caller_number: str = ""
+    location: Location | None = None
+    complaint: ComplaintId | None = None
+    complaint_text: Text | None = None
+    questions: tuple[QuestionView, ...] = ()
+    priority: Priority | None = None
+    provisional: bool = True
+    rule: str = ""
+    skills: tuple[Skill, ...] = ()
+    instructions: tuple[Text, ...] = ()
+    patient: Patient | None = None
+    notes: tuple[NoteView, ...] = ()
+    proposals: tuple[ProposalView, ...] = ()
+    proposals_at_ms: int | None = None
+    mission_ids: tuple[MissionId, ...] = ()
+    closed_at_ms: int | None = None
+    close_reason: CloseReason | None = None
+
+
+class MissionView(Entity, frozen=True):
+    """One unit on one incident. `steps` maps each status reached to its time. Kind `mission`."""
+
+    mission_id: MissionId
+    incident_id: IncidentId
+    unit_id: UnitId
+    plate: str
+    status: UnitStatus
+    assigned_at_ms: int
+    steps: dict[UnitStatus, int]
+    delivered: bool = False
+    recalled: bool = False
+    eta_at_ms: int | None = None
+    eta_to: str = ""
+    hospital_id: HospitalId | None = None
+    hospital_proposals: tuple[HospitalProposal, ...] = ()
+    arrival_id: ArrivalId | None = None
+    admission_no: str = ""
+    bed: str = ""
+    vitals: tuple[Vitals, ...] = ()
+    """Oldest first."""
+
+
+class UnitView(Entity, frozen=True):
+    """A unit. Kind `unit`."""
+
+    unit_id: UnitId
+    plate: str
+    station_id: StationId
+    skills: tuple[Skill, ...]
+    status: UnitStatus
+    since_ms: int
+    mission_id: MissionId | None = None
+    reason: str = ""
+    phone: str = ""
+
+
+class SeatView(Entity, frozen=True):
+    """A seat. Kind `seat`."""
+
+    seat_id: SeatId
+    state: SeatState
+    since_ms: int
+    user_id: UserId | None = None
+    call_id: CallId | None = None
+    reason: str = ""
+
+
+class ArrivalView(Entity, frozen=True):
+    """A patient on the way into a hospital. `state` is derived from facts: notified, acknowledged,
+    registered, arrived, handed_over, diverted, cancelled. `feed` is none, waiting, ok or failed.
+    Kind `arrival`.
+    """
+
+    arrival_id: ArrivalId
+    hospital_id: HospitalId
+    mission_id: MissionId
+    incident_id: IncidentId
+    state: str
+    plate: str
+    boarded_at_ms: int
+    priority: Priority | None = None
+    complaint_text: Text | None = None
+    patient: Patient | None = None
+    """The name is masked (张*)."""
+    address: str = ""
+    eta_at_ms: int | None = None
+    eta_revised_at_ms: int | None = None
+    vitals: tuple[Vitals, ...] = ()
+    acknowledged_at_ms: int | None = None
+    bed: str = ""
+    admission_no: str = ""
+    admission_source: str = ""
+    arrived_at_ms: int | None = None
+    handed_over_at_ms: int | None = None
+    feed: str = "none"
+
+
+class StationView(Entity, frozen=True):
+    """A station. Kind `station`."""
+
+    station_id: StationId
+    name: Text
+    position: Position
+
+
+class HospitalView(Entity, frozen=True):
+    """A hospital. Kind `hospital`."""
+
+    hospital_id: HospitalId
+    name: Text
+    position: Position
+    capabilities: tuple[Capability, ...]
+    inbound: int = 0
+    has_feed: bool = False
+
+
+class AlarmView(Entity, frozen=True):
+    """An alarm that stands."""
+
+    code: str
+    since_ms: int
+    detail: str = ""
+
+
+class SystemView(Entity, frozen=True):
+    """The centre itself; one entity, id `system`. Kind `system`."""
+
+    epoch: int
+    node: str
+    region: Text
+    synthetic: bool
+    alarms: tuple[AlarmView, ...] = ()
+
+
+AnyEntity = (
+    CallView
+    | IncidentView
+    | MissionView
+    | UnitView
+    | SeatView
+    | ArrivalView
+    | StationView
+    | HospitalView
+    | SystemView
+)
