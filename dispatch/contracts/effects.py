@@ -15,6 +15,7 @@ from dispatch.contracts.ids import (
     SeatId,
     UnitId,
 )
+from dispatch.contracts.things import Vitals
 from dispatch.contracts.words import FeedKind
 
 
@@ -78,10 +79,11 @@ class RankHospitals(Effect, frozen=True, tag="rank_hospitals"):
 
 
 class SendFeed(Effect, frozen=True, tag="send_feed"):
-    """Tell a hospital's system. Durable."""
+    """Tell a hospital's system. Durable. `vitals` are set for `FeedKind.VITALS`."""
 
     arrival_id: ArrivalId
     kind: FeedKind
+    vitals: Vitals | None = None
 
 
 AnyEffect = (

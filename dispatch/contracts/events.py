@@ -171,6 +171,19 @@ class CallEnded(Event, frozen=True, tag="call_ended.v1"):
     sip_code: int = 0
 
 
+class CallReleaseRequested(Event, frozen=True, tag="call_release_requested.v1"):
+    """A seat asked to end the call; the gateway's `CallEnded` follows."""
+
+    call_id: CallId
+
+
+class CallbackRequested(Event, frozen=True, tag="callback_requested.v1"):
+    """A seat asked to ring this call's number; the gateway offers the new call."""
+
+    call_id: CallId
+    seat_id: SeatId
+
+
 class CallbackSettled(Event, frozen=True, tag="callback_settled.v1"):
     """An abandoned call needs no more: rung back, or put aside with a reason."""
 
@@ -403,6 +416,8 @@ AnyEvent = (
     | CallConnected
     | CallAbandoned
     | CallEnded
+    | CallReleaseRequested
+    | CallbackRequested
     | CallbackSettled
     | CallLinked
     | RecordingStored

@@ -1,0 +1,1 @@
+"""The core that decides: pure functions over an immutable state, one room a subject."""

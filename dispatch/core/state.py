@@ -1,0 +1,250 @@
+"""The state of the centre: a fold of the journal, immutable, replaced by `evolve` event by event.
+
+Closed incidents and ended calls are kept for `RETAIN_MS` after their end, then leave the state;
+the journal keeps them for ever. So the state stays small however long the centre runs.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from dispatch.contracts.effects import IssuedEffect
+from dispatch.contracts.ids import (
+    ArrivalId,
+    CallId,
+    CallRef,
+    ComplaintId,
+    EffectKey,
+    HospitalId,
+    IncidentId,
+    MissionId,
+    QuestionId,
+    SeatId,
+    StationId,
+    UnitId,
+    UserId,
+)
+from dispatch.contracts.things import (
+    HospitalEntry,
+    HospitalProposal,
+    Location,
+    Patient,
+    StationEntry,
+    UnitEntry,
+    UnitProposal,
+    Vitals,
+)
+from dispatch.contracts.words import (
+    MISSION_STEPS,
+    Answer,
+    CallState,
+    CloseReason,
+    Priority,
+    SeatState,
+    Skill,
+    UnitStatus,
+)
+
+RETAIN_MS = 2 * 60 * 60 * 1000
+"""How long ended things stay in the state: long enough for a repeat caller to be recognised."""
+VITALS_KEPT_MAX = 60
+"""Sets of vitals a mission shows; the journal has all."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of what the state holds."""
+
+
+class Call(Fact, frozen=True):
+    """A call. See `dispatch.contracts.events.CallOffered` for its fields."""
+
+    call_id: CallId
+    call_ref: CallRef
+    state: CallState
+    caller_number: str
+    first_ring_at_ms: int
+    called: str = ""
+    trunk: str = ""
+    ringing_since_ms: int | None = None
+    queued_since_ms: int | None = None
+    answered_at_ms: int | None = None
+    connected_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    seat_id: SeatId | None = None
+    incident_id: IncidentId | None = None
+    location: Location | None = None
+    repeat_of: CallId | None = None
+    callback_of: CallId | None = None
+    callback_pending: bool = False
+    recording: str = ""
+
+
+class Note(Fact, frozen=True):
+    """One note on an incident."""
+
+    at_ms: int
+    by: str
+    text: str
+
+
+class Incident(Fact, frozen=True):
+    """An incident."""
+
+    incident_id: IncidentId
+    opened_at_ms: int
+    call_ids: tuple[CallId, ...] = ()
+    caller_number: str = ""
+    location: Location | None = None
+    complaint: ComplaintId | None = None
+    answers: Mapping[QuestionId, Answer] = {}
+    priority: Priority | None = None
+    provisional: bool = True
+    rule: str = ""
+    protocol: str = ""
+    skills: tuple[Skill, ...] = ()
+    patient: Patient | None = None
+    notes: tuple[Note, ...] = ()
+    proposals: tuple[UnitProposal, ...] = ()
+    proposals_at_ms: int | None = None
+    mission_ids: tuple[MissionId, ...] = ()
+    closed_at_ms: int | None = None
+    close_reason: CloseReason | None = None
+
+
+class Mission(Fact, frozen=True):
+    """One unit on one incident. `steps` holds the time of each status reached."""
+
+    mission_id: MissionId
+    incident_id: IncidentId
+    unit_id: UnitId
+    assigned_at_ms: int
+    status: UnitStatus = UnitStatus.ALERTED
+    steps: Mapping[UnitStatus, int] = {}
+    eta_s: int | None = None
+    rank: int | None = None
+    delivered: bool = False
+    recalled: bool = False
+    eta_at_ms: int | None = None
+    eta_to: str = ""
+    eta_revised_at_ms: int | None = None
+    hospital_id: HospitalId | None = None
+    hospital_proposals: tuple[HospitalProposal, ...] = ()
+    arrival_id: ArrivalId | None = None
+    vitals: tuple[Vitals, ...] = ()
+    over_at_ms: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the unit is free of it."""
+        return self.over_at_ms is not None
+
+
+class Unit(Fact, frozen=True):
+    """A unit and what it is doing."""
+
+    entry: UnitEntry
+    status: UnitStatus
+    since_ms: int
+    mission_id: MissionId | None = None
+    reason: str = ""
+
+
+class Arrival(Fact, frozen=True):
+    """A patient's way into one hospital: facts only, from which the shown state is derived."""
+
+    arrival_id: ArrivalId
+    mission_id: MissionId
+    incident_id: IncidentId
+    hospital_id: HospitalId
+    boarded_at_ms: int
+    acknowledged_at_ms: int | None = None
+    bed: str = ""
+    admission_no: str = ""
+    admission_source: str = ""
+    arrived_at_ms: int | None = None
+    handed_over_at_ms: int | None = None
+    diverted_at_ms: int | None = None
+    diverted_reason: str = ""
+    feed_failed: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the hospital still has to expect or take over the patient."""
+        return self.handed_over_at_ms is None and self.diverted_at_ms is None
+
+
+class Seat(Fact, frozen=True):
+    """A seat."""
+
+    seat_id: SeatId
+    state: SeatState
+    since_ms: int
+    user_id: UserId | None = None
+    call_id: CallId | None = None
+    reason: str = ""
+
+
+class Alarm(Fact, frozen=True):
+    """An alarm that stands."""
+
+    code: str
+    since_ms: int
+    detail: str = ""
+
+
+class Region(Fact, frozen=True):
+    """Whose region this is."""
+
+    region_id: str = ""
+    name_zh: str = ""
+    name_en: str = ""
+    synthetic: bool = True
+
+
+class State(Fact, frozen=True):
+    """Everything the core knows. `numbers` holds the last number given a prefix and day."""
+
+    seq: int = 0
+    epoch: int = 0
+    node: str = ""
+    at_ms: int = 0
+    region: Region = Region()
+    calls: Mapping[CallId, Call] = {}
+    incidents: Mapping[IncidentId, Incident] = {}
+    missions: Mapping[MissionId, Mission] = {}
+    units: Mapping[UnitId, Unit] = {}
+    arrivals: Mapping[ArrivalId, Arrival] = {}
+    seats: Mapping[SeatId, Seat] = {}
+    hospitals: Mapping[HospitalId, HospitalEntry] = {}
+    stations: Mapping[StationId, StationEntry] = {}
+    alarms: Mapping[str, Alarm] = {}
+    pending: Mapping[EffectKey, IssuedEffect] = {}
+    numbers: Mapping[str, int] = {}
+
+    def call_by_ref(self, call_ref: CallRef) -> Call | None:
+        """The call that the gateway names so."""
+        return next((c for c in self.calls.values() if c.call_ref == call_ref), None)
+
+
+def step_index(status: UnitStatus) -> int:
+    """A status's place in a mission; -1 for what is not a step."""
+    return MISSION_STEPS.index(status) if status in MISSION_STEPS else -1
+
+
+def empty() -> State:
+    """The state before the first event."""
+    return State()
+
+
+def encode_state(state: State) -> bytes:
+    """For snapshots."""
+    return msgspec.json.encode(state)
+
+
+def decode_state(raw: bytes) -> State:
+    """From a snapshot.
+
+    Raises:
+        msgspec.DecodeError: it was written by another version; fold the journal instead.
+    """
+    return msgspec.json.decode(raw, type=State)
