@@ -1,4 +1,4 @@
-"""What the screens are shown, by kind. A screen holds a map of entities a kind, keyed by id; a delta
+"""What the screens are shown, by kind. A screen holds a map of entities a kind, by id; a delta
 replaces or removes whole entities. The TypeScript types are generated from these.
 
 Times are UTC milliseconds; a field that is unknown is None and left out on the wire.
