@@ -1,0 +1,77 @@
+"""The journal in memory: the twin that tests and simulations use, under the same contract."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from dispatch.contracts.errors import JournalUnavailable, StaleEpoch, invariant
+from dispatch.contracts.events import Record
+from dispatch.journal.codec import CHAIN_START, Codec, encode_batch, invariant_sealed, split
+
+
+class MemoryJournal:
+    """Keeps stored bytes, so that what is read went through the codec as it does in Valkey."""
+
+    def __init__(self, *, codec: Codec | None = None) -> None:
+        self._codec = codec or Codec()
+        self._raws: list[bytes] = []
+        self._epoch = 0
+        self._closed = False
+        self.down = False
+        """Set by a test: every call raises `JournalUnavailable`."""
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Make `records` durable, all or none, in order."""
+        self._check()
+        if not records:
+            return
+        raws = encode_batch(records)
+        epoch, first_seq = records[0].epoch, records[0].seq
+        if epoch < self._epoch:
+            raise StaleEpoch(f"epoch {epoch} is older than {self._epoch}")
+        invariant(
+            first_seq <= len(self._raws) + 1, f"journal gap: {first_seq} after {len(self._raws)}"
+        )
+        if first_seq <= len(self._raws):
+            there = self._raws[first_seq - 1 : first_seq - 1 + len(raws)]
+            invariant(there == raws, f"seq {first_seq} is taken by another record")
+            return
+        invariant_sealed(self._last_chain(), raws)
+        self._raws.extend(raws)
+        self._epoch = epoch
+
+    async def last(self) -> Record | None:
+        """The newest record."""
+        self._check()
+        return self._codec.decode(self._raws[-1]) if self._raws else None
+
+    async def read(self, *, after_seq: int = 0) -> AsyncIterator[Record]:
+        """All records with a greater seq, in order."""
+        async for raw in self.read_raw(after_seq=after_seq):
+            yield self._codec.decode(raw)
+
+    async def read_raw(self, *, after_seq: int = 0) -> AsyncIterator[bytes]:
+        """The stored bytes, for verification."""
+        self._check()
+        for raw in self._raws[max(after_seq, 0) :]:
+            yield raw
+
+    async def get(self, seqs: Sequence[int]) -> list[Record]:
+        """The records of these seqs, in the order asked; a missing one is left out."""
+        self._check()
+        return [self._codec.decode(self._raws[s - 1]) for s in seqs if 0 < s <= len(self._raws)]
+
+    async def claim_epoch(self, node: str) -> int:  # noqa: ARG002 - the engine keeps it, memory need not
+        """A new epoch, greater than all before; older writers are refused from here on."""
+        self._check()
+        self._epoch += 1
+        return self._epoch
+
+    async def close(self) -> None:
+        """Further calls raise `JournalUnavailable`."""
+        self._closed = True
+
+    def _last_chain(self) -> str:
+        return split(self._raws[-1])[1] if self._raws else CHAIN_START
+
+    def _check(self) -> None:
+        if self._closed or self.down:
+            raise JournalUnavailable("closed" if self._closed else "down")

