@@ -1,0 +1,1 @@
+"""Vehicles: MQTT, codecs, filters, the live table, tracks, fences, roads and ETAs."""
