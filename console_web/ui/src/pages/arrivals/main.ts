@@ -1,0 +1,4 @@
+import ArrivalsPage from './ArrivalsPage.vue'
+import { startPage } from '@/lib/page'
+
+startPage(ArrivalsPage)

@@ -1,0 +1,4 @@
+import ConsolePage from './ConsolePage.vue'
+import { startPage } from '@/lib/page'
+
+startPage(ConsolePage)

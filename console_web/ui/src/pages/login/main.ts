@@ -1,0 +1,4 @@
+import LoginPage from './LoginPage.vue'
+import { startPage } from '@/lib/page'
+
+startPage(LoginPage, { live: false })

@@ -1,0 +1,4 @@
+import ReplayPage from './ReplayPage.vue'
+import { startPage } from '@/lib/page'
+
+startPage(ReplayPage)

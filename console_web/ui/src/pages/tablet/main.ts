@@ -1,0 +1,4 @@
+import TabletPage from './TabletPage.vue'
+import { startPage } from '@/lib/page'
+
+startPage(TabletPage)
