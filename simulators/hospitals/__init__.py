@@ -1,0 +1,1 @@
+"""Hospital information systems that speak real MLLP: they register, number and misbehave."""
