@@ -1,0 +1,1 @@
+"""The only place that wires things: settings, sequencer, effects, roles, command line."""

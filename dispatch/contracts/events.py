@@ -301,7 +301,7 @@ class MissionDelivered(Event, frozen=True, tag="mission_delivered.v1"):
 
 
 class UnitStatusReached(Event, frozen=True, tag="unit_status_reached.v1"):
-    """A unit came to a step of its mission. `device_at_ms` is the device's time where it had one."""
+    """A unit came to a step of its mission. `device_at_ms` is its device's time, if it had one."""
 
     mission_id: MissionId
     unit_id: UnitId

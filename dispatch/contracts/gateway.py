@@ -45,7 +45,7 @@ class OrderHold(Wire, frozen=True, tag="order_hold"):
 
 
 class OrderBridge(Wire, frozen=True, tag="order_bridge"):
-    """Answer the caller, dial the seat's phone (`phone` is a SIP user part at the registrar), join."""
+    """Answer the caller, dial the seat (`phone` is a SIP user at the registrar), join the two."""
 
     order_id: str
     call_ref: CallRef
@@ -93,7 +93,7 @@ class Deposed(Wire, frozen=True, tag="deposed"):
 
 
 class Offered(Wire, frozen=True, tag="offered"):
-    """An INVITE is ringing at a worker. `pidf` is its PIDF-LO body part, `geolocation` the header."""
+    """An INVITE rings at a worker. `pidf` is its PIDF-LO body part, `geolocation` the header."""
 
     seq: int
     at_ms: int

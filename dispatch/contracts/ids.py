@@ -9,7 +9,7 @@ IncidentId = NewType("IncidentId", str)
 MissionId = NewType("MissionId", str)
 """One unit on one incident (任务), `<incident id>/<n>`."""
 ArrivalId = NewType("ArrivalId", str)
-"""One patient's way into one hospital (预到院), `PA-<yyyymmdd>-<n>`; also the visit number we send."""
+"""One patient's way into one hospital (预到院), `PA-<yyyymmdd>-<n>`; our visit number too."""
 UnitId = NewType("UnitId", str)
 """One ambulance and its crew (车组), from the region's register."""
 StationId = NewType("StationId", str)

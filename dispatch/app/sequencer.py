@@ -1,0 +1,351 @@
+"""The sequencer: the one writer. It decides command by command, commits in groups, then tells.
+
+Nothing is told to anybody before it is on disk. When the journal's answer is lost, memory is not
+trusted: the journal is read again, and whoever asked is told to ask again under the same id.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from dispatch.contracts.commands import Accepted, CommandResult, Envelope, OpenEpoch, Refused
+from dispatch.contracts.effects import IssuedEffect
+from dispatch.contracts.errors import (
+    CommandRefused,
+    Dispatch120Error,
+    JournalUnavailable,
+)
+from dispatch.contracts.events import CallOffered, IncidentOpened, Record, UnitAssigned
+from dispatch.contracts.ids import CommandId
+from dispatch.contracts.ports import Clock, Journal, SnapshotStore
+from dispatch.contracts.things import Actor
+from dispatch.contracts.words import Role
+from dispatch.core.decide import Decision, decide, quarantine
+from dispatch.core.draft import Context, CoreSettings
+from dispatch.core.effects import effects_of
+from dispatch.core.evolve import evolve
+from dispatch.core.state import State, decode_state, empty, encode_state
+from dispatch.journal.codec import chain_of
+from triage.engine import ProtocolSet
+
+INBOX_COMMANDS_MAX = 4096
+BATCH_COMMANDS_MAX = 256
+SEEN_COMMANDS_MAX = 50_000
+"""Command ids remembered: at 10 commands a second, well over an hour of retries."""
+SNAPSHOT_RECORDS = 2000
+FIRST_CHAIN = "0" * 64
+SYSTEM_ACTOR = Actor(role=Role.SYSTEM, id="core")
+
+log = structlog.get_logger("sequencer")
+
+
+class InboxFull(Dispatch120Error):
+    """Too many commands wait; the sender must wait and send again under the same id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What became history in one group: each record with the state before and after it."""
+
+    before: State
+    records: tuple[Record, ...]
+    states: tuple[State, ...]
+    effects: tuple[IssuedEffect, ...]
+
+    @property
+    def after(self) -> State:
+        return self.states[-1]
+
+
+class _Snapshot(msgspec.Struct, kw_only=True):
+    schema: str
+    chain: str
+    seen: list[tuple[CommandId, int, str]]
+    state: msgspec.Raw
+
+
+@dataclass(slots=True)
+class _Waiting:
+    envelope: Envelope
+    answer: "asyncio.Future[CommandResult]"
+
+
+@dataclass(slots=True)
+class _Group:
+    """One group commit in the making."""
+
+    state: State
+    chain: str
+    records: list[Record] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    answers: list[tuple["asyncio.Future[CommandResult]", CommandResult]] = field(
+        default_factory=list
+    )
+    created: dict[CommandId, tuple[int, str]] = field(default_factory=dict)
+
+
+class Sequencer:
+    """Implements `dispatch.contracts.ports.CommandPort`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        snapshots: SnapshotStore,
+        clock: Clock,
+        protocols: ProtocolSet,
+        settings: CoreSettings,
+    ) -> None:
+        self._journal = journal
+        self._snapshots = snapshots
+        self._clock = clock
+        self._protocols = protocols
+        self._settings = settings
+        self._inbox: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=INBOX_COMMANDS_MAX)
+        self._seen: OrderedDict[CommandId, tuple[int, str]] = OrderedDict()
+        self._chain = FIRST_CHAIN
+        self._snapshot_seq = 0
+        self._readers: list[Callable[[Commit], None]] = []
+        self.state = empty()
+
+    def on_commit(self, reader: Callable[[Commit], None]) -> None:
+        """`reader` is called with every commit, in order; it must not block."""
+        self._readers.append(reader)
+
+    # ---- start
+
+    async def recover(self) -> None:
+        """Fold the journal, from the newest snapshot that can be read."""
+        loaded = await self._snapshots.load()
+        if loaded is not None:
+            self._restore(loaded[1])
+        async for record in self._journal.read(after_seq=self.state.seq):
+            self._learn(record)
+        log.info("recovered", seq=self.state.seq, epoch=self.state.epoch)
+
+    def _restore(self, raw: bytes) -> None:
+        try:
+            snapshot = msgspec.json.decode(raw, type=_Snapshot)
+            if snapshot.schema != state_schema():
+                log.info("snapshot_of_another_version", mend="the journal is folded instead")
+                return
+            self.state = decode_state(bytes(snapshot.state))
+        except msgspec.MsgspecError as fault:
+            log.warning("snapshot_unreadable", fault=str(fault), mend="the journal is folded")
+            return
+        self._chain = snapshot.chain
+        self._seen = OrderedDict((c, (seq, created)) for c, seq, created in snapshot.seen)
+        self._snapshot_seq = self.state.seq
+
+    def _learn(self, record: Record) -> State:
+        before = self.state
+        self.state = evolve(before, record)
+        self._chain = record.chain
+        created = self._seen.get(record.command_id, (0, ""))[1] or _created(record)
+        self._remember(record.command_id, record.seq, created)
+        return before
+
+    def _remember(self, command_id: CommandId, seq: int, created: str) -> None:
+        self._seen[command_id] = (seq, created)
+        self._seen.move_to_end(command_id)
+        while len(self._seen) > SEEN_COMMANDS_MAX:
+            self._seen.popitem(last=False)
+
+    async def open_epoch(self, epoch: int, node: str) -> None:
+        """Become the writer: the first record of the new epoch. Call once, before `run`."""
+        envelope = Envelope(
+            command_id=CommandId(f"epoch:{epoch}"),
+            actor=SYSTEM_ACTOR,
+            body=OpenEpoch(epoch=epoch, node=node),
+        )
+        group = _Group(state=self.state, chain=self._chain)
+        self._take(group, decide(self.state, envelope, self._context()), envelope.command_id)
+        await self._journal.append(group.records)
+        self._commit(group)
+
+    # ---- commands
+
+    async def submit(self, envelope: Envelope) -> CommandResult:
+        """Wait until the command is committed or refused.
+
+        Raises:
+            InboxFull: nothing was done; send again.
+            JournalUnavailable: the outcome is unknown; send again under the same id.
+        """
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+        try:
+            self._inbox.put_nowait(_Waiting(envelope, answer))
+        except asyncio.QueueFull:
+            raise InboxFull(f"{INBOX_COMMANDS_MAX} commands wait") from None
+        return await answer
+
+    @property
+    def waiting(self) -> int:
+        """Commands in the inbox."""
+        return self._inbox.qsize()
+
+    async def run(self) -> None:
+        """Decide and commit until cancelled.
+
+        Raises:
+            StaleEpoch: another machine writes now.
+        """
+        while True:
+            batch = [await self._inbox.get()]
+            while len(batch) < BATCH_COMMANDS_MAX and not self._inbox.empty():
+                batch.append(self._inbox.get_nowait())
+            await self._commit_batch(batch)
+            if self.state.seq - self._snapshot_seq >= SNAPSHOT_RECORDS:
+                await self.snapshot()
+
+    async def _commit_batch(self, batch: Sequence[_Waiting]) -> None:
+        group = _Group(state=self.state, chain=self._chain)
+        for waiting in batch:
+            group.answers.append((waiting.answer, self._decide(group, waiting.envelope)))
+        try:
+            if group.records:
+                await self._journal.append(group.records)
+        except JournalUnavailable as fault:
+            log.exception("commit_outcome_unknown", records=len(group.records))
+            for answer, _ in group.answers:
+                if not answer.done():
+                    answer.set_exception(JournalUnavailable(str(fault)))
+            await self._read_again()
+            return
+        except BaseException:
+            for answer, _ in group.answers:
+                answer.cancel()
+            raise
+        self._commit(group)
+        for answer, result in group.answers:
+            if not answer.done():
+                answer.set_result(result)
+
+    def _decide(self, group: _Group, envelope: Envelope) -> CommandResult:
+        command_id = envelope.command_id
+        known = group.created.get(command_id) or self._seen.get(command_id)
+        if known is not None:
+            return Accepted(
+                command_id=command_id,
+                seq=known[0],
+                epoch=group.state.epoch,
+                created=known[1],
+                repeated=True,
+            )
+        try:
+            decision = decide(group.state, envelope, self._context())
+        except CommandRefused as refusal:
+            return Refused(
+                command_id=command_id,
+                code=refusal.code,
+                field=refusal.field,
+                detail=refusal.detail,
+            )
+        except Exception as fault:
+            log.exception("command_quarantined", command=type(envelope.body).__name__)
+            decision = quarantine(group.state, envelope, self._context(), repr(fault))
+            self._take(group, decision, command_id)
+            return Refused(command_id=command_id, code="quarantined", detail=repr(fault)[:500])
+        self._take(group, decision, command_id)
+        return Accepted(
+            command_id=command_id,
+            seq=group.state.seq,
+            epoch=group.state.epoch,
+            created=decision.created,
+        )
+
+    def _take(self, group: _Group, decision: Decision, command_id: CommandId) -> None:
+        for record, state in zip(decision.records, decision.states, strict=True):
+            group.chain = chain_of(group.chain, record)
+            group.records.append(msgspec.structs.replace(record, chain=group.chain))
+            group.states.append(state)
+        if decision.states:
+            group.state = decision.states[-1]
+            group.created[command_id] = (group.state.seq, decision.created)
+
+    def _commit(self, group: _Group) -> None:
+        if not group.records:
+            return
+        before = self.state
+        self.state, self._chain = group.state, group.chain
+        for command_id, (seq, created) in group.created.items():
+            self._remember(command_id, seq, created)
+        self._tell(before, tuple(group.records), tuple(group.states))
+
+    def _tell(self, before: State, records: tuple[Record, ...], states: tuple[State, ...]) -> None:
+        effects: list[IssuedEffect] = []
+        earlier = before
+        for record, state in zip(records, states, strict=True):
+            effects.extend(effects_of(record, earlier, state))
+            earlier = state
+        commit = Commit(before=before, records=records, states=states, effects=tuple(effects))
+        for reader in self._readers:
+            reader(commit)
+
+    async def _read_again(self) -> None:
+        """After an unknown outcome: what the journal has is what happened."""
+        while True:
+            try:
+                records = [r async for r in self._journal.read(after_seq=self.state.seq)]
+                break
+            except JournalUnavailable:
+                await asyncio.sleep(0.2)
+        before, states = self.state, []
+        for record in records:
+            self._learn(record)
+            states.append(self.state)
+        if records:
+            self._tell(before, tuple(records), tuple(states))
+
+    def _context(self) -> Context:
+        return Context(
+            at_ms=max(self._clock.now_ms(), self.state.at_ms),
+            protocols=self._protocols,
+            settings=self._settings,
+        )
+
+    # ---- snapshots
+
+    async def snapshot(self) -> None:
+        """Save the committed state; a failure costs only start-up time and is logged."""
+        state, chain = self.state, self._chain
+        seen = [(c, seq, created) for c, (seq, created) in self._seen.items()]
+        self._snapshot_seq = state.seq
+
+        def encode() -> bytes:
+            raw = msgspec.Raw(encode_state(state))
+            whole = _Snapshot(schema=state_schema(), chain=chain, seen=seen, state=raw)
+            return msgspec.json.encode(whole)
+
+        try:
+            await self._snapshots.save(seq=state.seq, state=await asyncio.to_thread(encode))
+        except OSError:
+            log.exception("snapshot_failed", mend="check the data folder's disk")
+
+
+def _created(record: Record) -> str:
+    """The id of what a command opened, from its first opening event."""
+    match record.body:
+        case CallOffered(call_id=created) | IncidentOpened(incident_id=created):
+            return str(created)
+        case UnitAssigned(mission_id=created):
+            return str(created)
+        case _:
+            return ""
+
+
+def state_schema() -> str:
+    """Changes whenever the state's shape does: a snapshot of another shape is not read."""
+    return _SCHEMA
+
+
+def _schema_digest() -> str:
+    shape = msgspec.json.encode(msgspec.json.schema(State), order="sorted")
+    return hashlib.sha256(shape).hexdigest()
+
+
+_SCHEMA = _schema_digest()

@@ -1,0 +1,355 @@
+"""Calls: from the first ring to the recording; and who answers which (ACD)."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from dispatch.contracts import commands as cmd
+from dispatch.contracts import events as ev
+from dispatch.contracts.errors import CommandRefused
+from dispatch.contracts.ids import CallId, CallRef, IncidentId, SeatId
+from dispatch.contracts.words import CallState, SeatState
+from dispatch.core import incidents
+from dispatch.core.draft import Draft
+from dispatch.core.numbers import counted
+from dispatch.core.seats import free_seat, open_seat, put_seat
+from dispatch.core.state import Call, State
+
+WAITING = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
+OVER = (CallState.ENDED, CallState.ABANDONED)
+
+CallEvent = (
+    ev.CallOffered
+    | ev.CallQueued
+    | ev.CallRinging
+    | ev.CallAnswered
+    | ev.CallConnected
+    | ev.CallAbandoned
+    | ev.CallEnded
+    | ev.CallReleaseRequested
+    | ev.CallbackRequested
+    | ev.CallbackSettled
+    | ev.CallLinked
+    | ev.RecordingStored
+)
+
+
+def fold(state: State, event: CallEvent, at_ms: int) -> State:
+    """What each event of this room means."""
+    if isinstance(event, ev.CallOffered):
+        return _offered(state, event)
+    call = state.calls.get(event.call_id)
+    if call is None:
+        return state  # it left the state; the journal still has it
+    match event:
+        case ev.CallQueued():
+            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            since_ms = call.queued_since_ms or at_ms
+            return _put(
+                freed,
+                replace(
+                    call,
+                    state=CallState.QUEUED,
+                    seat_id=None,
+                    ringing_since_ms=None,
+                    answered_at_ms=None,
+                    queued_since_ms=since_ms,
+                ),
+            )
+        case ev.CallRinging(seat_id=seat_id):
+            rung = put_seat(state, seat_id, SeatState.RINGING, at_ms, call_id=call.call_id)
+            return _put(
+                rung,
+                replace(call, state=CallState.RINGING, seat_id=seat_id, ringing_since_ms=at_ms),
+            )
+        case ev.CallAnswered(seat_id=seat_id):
+            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            taken = put_seat(freed, seat_id, SeatState.TALKING, at_ms, call_id=call.call_id)
+            return _put(
+                taken,
+                replace(call, state=CallState.ANSWERED, seat_id=seat_id, answered_at_ms=at_ms),
+            )
+        case ev.CallConnected():
+            return _put(state, replace(call, connected_at_ms=at_ms))
+        case ev.CallAbandoned():
+            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            return _put(
+                freed,
+                replace(
+                    call,
+                    state=CallState.ABANDONED,
+                    ended_at_ms=at_ms,
+                    callback_pending=bool(call.caller_number),
+                ),
+            )
+        case ev.CallEnded():
+            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            return _put(freed, replace(call, state=CallState.ENDED, ended_at_ms=at_ms))
+        case ev.CallReleaseRequested() | ev.CallbackRequested():
+            return state
+        case ev.CallbackSettled():
+            return _put(state, replace(call, callback_pending=False))
+        case ev.CallLinked(incident_id=incident_id):
+            return incidents.with_call(
+                _put(state, replace(call, incident_id=incident_id)), incident_id, call
+            )
+        case ev.RecordingStored(path=path):
+            return _put(state, replace(call, recording=path))
+        case _:
+            assert_never(event)
+
+
+def _offered(state: State, event: ev.CallOffered) -> State:
+    call = Call(
+        call_id=event.call_id,
+        call_ref=event.call_ref,
+        state=CallState.OFFERED,
+        caller_number=event.caller_number,
+        first_ring_at_ms=event.first_ring_at_ms,
+        called=event.called,
+        trunk=event.trunk,
+        location=event.location,
+        repeat_of=event.repeat_of,
+        callback_of=event.callback_of,
+    )
+    return counted(_put(state, call), event.call_id)
+
+
+def _put(state: State, call: Call) -> State:
+    return replace(state, calls={**state.calls, call.call_id: call})
+
+
+# ---- from the gateway
+
+
+def offer(draft: Draft, command: cmd.OfferCall) -> None:
+    """The first ring: log it, link a repeat caller, ring a seat or queue it."""
+    state = draft.state
+    if state.call_by_ref(command.call_ref) is not None:
+        return
+    earlier = _open_call_of(state.calls.values(), state, command.caller_number)
+    call_id = CallId(draft.number("C"))
+    draft.created = call_id
+    draft.add(
+        ev.CallOffered(
+            call_id=call_id,
+            call_ref=command.call_ref,
+            caller_number=command.caller_number,
+            called=command.called,
+            first_ring_at_ms=command.first_ring_at_ms,
+            trunk=command.trunk,
+            location=command.location,
+            repeat_of=earlier.call_id if earlier is not None else None,
+            callback_of=command.callback_of,
+        )
+    )
+    original = state.calls.get(command.callback_of) if command.callback_of else None
+    if original is not None and original.callback_pending:
+        draft.add(ev.CallbackSettled(call_id=original.call_id, reason="rung_back"))
+    linked = earlier.incident_id if earlier is not None else None
+    if original is not None and original.incident_id is not None:
+        linked = original.incident_id
+    if linked is not None and _is_open(state, linked):
+        draft.add(ev.CallLinked(call_id=call_id, incident_id=linked))
+    elif command.location is not None:
+        incidents.open_for_call(draft, call_id)
+    if command.callback_of is None:
+        pair(draft)
+
+
+def _open_call_of(calls: Iterable[Call], state: State, number: str) -> Call | None:
+    """The newest earlier call of this number whose incident is still open."""
+    if not number:
+        return None
+    same = [
+        c
+        for c in calls
+        if c.caller_number == number and c.incident_id and _is_open(state, c.incident_id)
+    ]
+    return max(same, key=lambda c: (c.first_ring_at_ms, c.call_id), default=None)
+
+
+def _is_open(state: State, incident_id: IncidentId) -> bool:
+    incident = state.incidents.get(incident_id)
+    return incident is not None and incident.closed_at_ms is None
+
+
+def connect(draft: Draft, command: cmd.ConnectCall) -> None:
+    """Caller and seat hear each other; for a call-back this is also the answer."""
+    call = _by_ref(draft.state, command.call_ref)
+    if call.state in WAITING and call.callback_of is not None:
+        _answer(draft, call, command.seat_id)
+    elif call.state is not CallState.ANSWERED:
+        return
+    if draft.state.calls[call.call_id].connected_at_ms is None:
+        draft.add(ev.CallConnected(call_id=call.call_id, seat_id=command.seat_id))
+
+
+def fail_seat(draft: Draft, command: cmd.FailSeat) -> None:
+    """The seat's phone is dead: pause the seat so that the next call does not go there too, and
+    put the caller back, first in the queue by his first ring.
+    """
+    call = _by_ref(draft.state, command.call_ref)
+    if call.state is not CallState.ANSWERED or call.seat_id != command.seat_id:
+        return
+    draft.add(ev.CallQueued(call_id=call.call_id))
+    draft.add(
+        ev.SeatStateChanged(
+            seat_id=command.seat_id, state=SeatState.PAUSED, reason="phone_unreachable"
+        )
+    )
+    pair(draft)
+
+
+def end(draft: Draft, command: cmd.EndCall) -> None:
+    """The call is over: abandoned if nobody had answered."""
+    call = _by_ref(draft.state, command.call_ref)
+    if call.state in OVER:
+        return
+    if call.state is CallState.ANSWERED:
+        draft.add(ev.CallEnded(call_id=call.call_id, by=command.by, sip_code=command.sip_code))
+    else:
+        wait_ms = max(0, draft.at_ms - call.first_ring_at_ms)
+        draft.add(
+            ev.CallAbandoned(call_id=call.call_id, wait_ms=wait_ms, sip_code=command.sip_code)
+        )
+        incidents.close_if_untouched(draft, call.incident_id)
+    incidents.close_if_finished(draft, call.incident_id)
+    pair(draft)
+
+
+def store_recording(draft: Draft, command: cmd.StoreRecording) -> None:
+    """The recording is on disk, and its digest in the journal."""
+    call = _by_ref(draft.state, command.call_ref)
+    if call.recording:
+        return
+    draft.add(
+        ev.RecordingStored(
+            call_id=call.call_id,
+            path=command.path,
+            sha256=command.sha256,
+            duration_ms=command.duration_ms,
+            started_at_ms=command.started_at_ms,
+        )
+    )
+
+
+def _by_ref(state: State, call_ref: CallRef) -> Call:
+    call = state.call_by_ref(call_ref)
+    if call is None:
+        raise CommandRefused("call_unknown", field="call_ref", detail=str(call_ref))
+    return call
+
+
+# ---- from a seat
+
+
+def answer(draft: Draft, command: cmd.AnswerCall) -> None:
+    """Take the call that rings here, or any that waits."""
+    call = _known(draft.state, command.call_id)
+    if call.state is CallState.ANSWERED and call.seat_id == command.seat_id:
+        return
+    if call.state not in WAITING:
+        code = "call_taken" if call.state is CallState.ANSWERED else "call_over"
+        raise CommandRefused(code, field="call_id", detail=f"the call is {call.state}")
+    seat = open_seat(draft, command.seat_id)
+    if seat.state is SeatState.RINGING and seat.call_id not in {None, call.call_id}:
+        # The seat leaves the call that rings there: it goes on to another seat.
+        draft.add(ev.CallQueued(call_id=CallId(str(seat.call_id))))
+    _answer(draft, draft.state.calls[call.call_id], command.seat_id)
+    pair(draft)
+
+
+def _answer(draft: Draft, call: Call, seat_id: SeatId) -> None:
+    wait_ms = max(0, draft.at_ms - call.first_ring_at_ms)
+    draft.add(ev.CallAnswered(call_id=call.call_id, seat_id=seat_id, wait_ms=wait_ms))
+    if call.incident_id is None:
+        incidents.open_for_call(draft, call.call_id)
+
+
+def hang_up(draft: Draft, command: cmd.HangUpCall) -> None:
+    """End a call from the seat."""
+    call = _known(draft.state, command.call_id)
+    if call.state not in OVER:
+        draft.add(ev.CallReleaseRequested(call_id=call.call_id))
+
+
+def call_back(draft: Draft, command: cmd.CallBack) -> None:
+    """Ring an abandoned or ended call's number."""
+    call = _known(draft.state, command.call_id)
+    if call.state not in OVER:
+        raise CommandRefused("call_not_over", field="call_id", detail="the caller is on the line")
+    if not call.caller_number:
+        raise CommandRefused("number_unknown", field="call_id", detail="no caller number came")
+    open_seat(draft, command.seat_id)
+    draft.add(ev.CallbackRequested(call_id=call.call_id, seat_id=command.seat_id))
+
+
+def settle_callback(draft: Draft, command: cmd.SettleCallback) -> None:
+    """Put an abandoned call aside."""
+    call = _known(draft.state, command.call_id)
+    if not command.reason:
+        raise CommandRefused("reason_needed", field="reason", detail="say why it is put aside")
+    if call.callback_pending:
+        draft.add(ev.CallbackSettled(call_id=call.call_id, reason=command.reason))
+
+
+def link(draft: Draft, command: cmd.LinkCall) -> None:
+    """The call is about a known incident; the one it had opened is closed if it is untouched."""
+    call = _known(draft.state, command.call_id)
+    incidents.open_incident(draft.state, command.incident_id)
+    if call.incident_id == command.incident_id:
+        return
+    left = call.incident_id
+    draft.add(ev.CallLinked(call_id=call.call_id, incident_id=command.incident_id))
+    incidents.close_if_untouched(draft, left, duplicate=True)
+
+
+def _known(state: State, call_id: CallId) -> Call:
+    call = state.calls.get(call_id)
+    if call is None:
+        raise CommandRefused("call_unknown", field="call_id", detail=str(call_id))
+    return call
+
+
+# ---- who answers which
+
+
+def pair(draft: Draft) -> None:
+    """Offer the longest-waiting callers to the longest-idle seats; queue who finds none."""
+    for call in _in_line(draft.state):
+        seat_rings = call.seat_id is not None and (
+            draft.state.seats[call.seat_id].call_id == call.call_id
+        )
+        if call.state is CallState.RINGING and not seat_rings:
+            draft.add(ev.CallQueued(call_id=call.call_id))
+    for call in _in_line(draft.state):
+        if call.state is CallState.RINGING:
+            continue
+        free = [s for s in draft.state.seats.values() if s.state is SeatState.FREE]
+        if free:
+            seat = min(free, key=lambda s: (s.since_ms, s.seat_id))
+            draft.add(ev.CallRinging(call_id=call.call_id, seat_id=seat.seat_id))
+        elif call.state is CallState.OFFERED:
+            draft.add(ev.CallQueued(call_id=call.call_id))
+
+
+def pass_on(draft: Draft) -> None:
+    """A seat that does not answer in time gives its call to another that is free; where none is,
+    it rings on, and the caller hears the announcement.
+    """
+    limit_ms = draft.context.settings.ring_limit_ms
+    for call in _in_line(draft.state):
+        rung_ms = draft.at_ms - (call.ringing_since_ms or draft.at_ms)
+        if call.state is not CallState.RINGING or rung_ms < limit_ms:
+            continue
+        others = any(s.state is SeatState.FREE for s in draft.state.seats.values())
+        if others or call.queued_since_ms is None:
+            draft.add(ev.CallQueued(call_id=call.call_id))
+    pair(draft)
+
+
+def _in_line(state: State) -> list[Call]:
+    waiting = [c for c in state.calls.values() if c.state in WAITING and c.callback_of is None]
+    return sorted(waiting, key=lambda c: (c.first_ring_at_ms, c.call_id))
