@@ -6,7 +6,7 @@ chain are the stored bytes themselves: whoever verifies need not know today's ty
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -40,6 +40,14 @@ _UNWRITABLE = (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, TypeErro
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
+
+
+class Stored(NamedTuple):
+    """A record as an engine keeps it: under which address, and its bytes."""
+
+    seq: int
+    epoch: int
+    raw: bytes
 
 
 class _Raw(msgspec.Struct, frozen=True):

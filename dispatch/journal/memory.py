@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from dispatch.contracts.errors import JournalUnavailable, StaleEpoch, invariant
 from dispatch.contracts.events import Record
-from dispatch.journal.codec import CHAIN_START, Codec, encode_batch, invariant_sealed, split
+from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode_batch, invariant_sealed, split
 
 
 class MemoryJournal:
@@ -13,6 +13,8 @@ class MemoryJournal:
     def __init__(self, *, codec: Codec | None = None) -> None:
         self._codec = codec or Codec()
         self._raws: list[bytes] = []
+        self._epochs: dict[int, int] = {}
+        """The first seq of each epoch."""
         self._epoch = 0
         self._closed = False
         self.down = False
@@ -37,6 +39,7 @@ class MemoryJournal:
         invariant_sealed(self._last_chain(), raws)
         self._raws.extend(raws)
         self._epoch = epoch
+        self._epochs.setdefault(epoch, first_seq)
 
     async def last(self) -> Record | None:
         """The newest record."""
@@ -45,14 +48,28 @@ class MemoryJournal:
 
     async def read(self, *, after_seq: int = 0) -> AsyncIterator[Record]:
         """All records with a greater seq, in order."""
-        async for raw in self.read_raw(after_seq=after_seq):
-            yield self._codec.decode(raw)
+        async for stored in self.read_stored(after_seq=after_seq):
+            yield self._codec.decode(stored.raw)
 
-    async def read_raw(self, *, after_seq: int = 0) -> AsyncIterator[bytes]:
-        """The stored bytes, for verification."""
+    async def read_stored(self, *, after_seq: int = 0) -> AsyncIterator[Stored]:
+        """The stored bytes, for verification and export."""
         self._check()
-        for raw in self._raws[max(after_seq, 0) :]:
-            yield raw
+        starts = {seq: epoch for epoch, seq in self._epochs.items()}
+        epoch = 0
+        for seq, raw in enumerate(self._raws, start=1):
+            epoch = starts.get(seq, epoch)
+            if seq > after_seq:
+                yield Stored(seq, epoch, raw)
+
+    async def head(self) -> tuple[int, str]:
+        """Seq and chain of the newest record; 0 and zeros if there is none."""
+        self._check()
+        return len(self._raws), self._last_chain()
+
+    async def epoch_starts(self) -> dict[int, int]:
+        """The first seq of each epoch."""
+        self._check()
+        return dict(self._epochs)
 
     async def get(self, seqs: Sequence[int]) -> list[Record]:
         """The records of these seqs, in the order asked; a missing one is left out."""

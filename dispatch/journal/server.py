@@ -6,10 +6,12 @@ import fcntl
 import importlib.util
 import os
 import platform
+import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Self
 
@@ -30,24 +32,26 @@ LOCK_S = 3.0
 _SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, unix(7), less its closing zero
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
+_TORN = b"Unexpected end of file reading the append only file"
+
 _CONFIG = """\
 # Written by dispatch120 at every start; changes made here are lost.
 port {port}
 bind 127.0.0.1
 protected-mode yes
-unixsocket "{socket}"
+unixsocket {socket}
 unixsocketperm 700
-dir "{folder}"
+dir {folder}
 daemonize no
 databases 1
-logfile "{log}"
+logfile {log}
 loglevel notice
 always-show-logo no
 save ""
 appendonly yes
 appendfsync always
 no-appendfsync-on-rewrite no
-aof-load-truncated yes
+aof-load-truncated {load_torn}
 aof-use-rdb-preamble yes
 auto-aof-rewrite-percentage 100
 auto-aof-rewrite-min-size 256mb
@@ -87,6 +91,12 @@ class ValkeyServer:
         self.folder = folder.absolute()
         self.socket = self.folder / "valkey.sock"
         self.log = self.folder / "valkey.log"
+        self.torn: Path | None = None
+        """Where the log was copied to before a torn end was cut off it; None if it was whole.
+
+        A power cut tears only what was never acknowledged. A damaged disk may tear more: compare
+        with the high-water mark, see `verify.check_tail`.
+        """
         self._port = port
         self._lock: IO[str] | None = None
         self._process: Process | None = None
@@ -118,8 +128,15 @@ class ValkeyServer:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = await _take_lock(self.folder)
         try:
-            await self._spawn()
-            await self._until_ready()
+            await self._spawn(load_torn=False)
+            try:
+                await self._until_ready()
+            except JournalUnavailable:
+                if not self._ended_on_torn_end():
+                    raise
+                self.torn = await asyncio.to_thread(self._set_aside)
+                await self._spawn(load_torn=True)
+                await self._until_ready()
         except BaseException:
             await self.stop()
             raise
@@ -152,13 +169,19 @@ class ValkeyServer:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def _spawn(self) -> None:
+    async def _spawn(self, *, load_torn: bool) -> None:
         config = self.folder / "valkey.conf"
-        config.write_text(
-            _CONFIG.format(port=self._port, socket=self.socket, folder=self.folder, log=self.log),
-            encoding="utf-8",
+        text = _CONFIG.format(
+            port=self._port,
+            socket=_quoted(self.socket),
+            folder=_quoted(self.folder),
+            log=_quoted(self.log),
+            load_torn="yes" if load_torn else "no",
         )
+        config.write_text(text, encoding="utf-8")
         self.socket.unlink(missing_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_suffix(".log.1"))
         lock = self._lock
         self._process = await asyncio.create_subprocess_exec(
             server_binary(),
@@ -168,7 +191,7 @@ class ValkeyServer:
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C at our terminal is ours to handle first
             pass_fds=() if lock is None else (lock.fileno(),),  # locked until the child is gone
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=_DieWith(os.getpid()),
         )
 
     async def _until_ready(self) -> None:
@@ -190,6 +213,17 @@ class ValkeyServer:
         finally:
             await client.aclose()
         raise JournalUnavailable(f"valkey-server does not answer: {self._last_words()}")
+
+    def _ended_on_torn_end(self) -> bool:
+        """Whether the server refused to load because its log stops in the middle of a command."""
+        ended = self._process is not None and self._process.returncode is not None
+        return ended and self.log.is_file() and _TORN in self.log.read_bytes()
+
+    def _set_aside(self) -> Path:
+        """Copy the log: what gets cut off is evidence."""
+        kept = next(path for n in count(1) if not (path := self.folder / f"torn-{n}").exists())
+        shutil.copytree(self.folder / "appendonlydir", kept)
+        return kept
 
     def _last_words(self) -> str:
         try:
@@ -221,8 +255,9 @@ async def _take_lock(folder: Path) -> IO[str]:
     )
 
 
-def _die_with(parent_pid: int) -> "_DieWith":
-    return _DieWith(parent_pid)
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 class _DieWith:

@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from dispatch.contracts.errors import InvariantBroken, JournalUnavailable, StaleEpoch
 from dispatch.contracts.events import Record
-from dispatch.journal.codec import CHAIN_START, Codec, encode_batch, invariant_sealed, split
+from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode_batch, invariant_sealed, split
 from dispatch.journal.highwater import HighWater
 
 PAGE_RECORDS = 512
@@ -138,10 +138,10 @@ class ValkeyJournal:
 
     async def read(self, *, after_seq: int = 0) -> AsyncIterator[Record]:
         """All records with a greater seq, in order; sees what is appended while it reads."""
-        async for raw in self.read_raw(after_seq=after_seq):
-            yield self._codec.decode(raw)
+        async for stored in self.read_stored(after_seq=after_seq):
+            yield self._codec.decode(stored.raw)
 
-    async def read_raw(self, *, after_seq: int = 0) -> AsyncIterator[bytes]:
+    async def read_stored(self, *, after_seq: int = 0) -> AsyncIterator[Stored]:
         """The stored bytes, for verification and export."""
         start = "-"
         if after_seq > 0:
@@ -152,8 +152,9 @@ class ValkeyJournal:
                 entries = _entries(
                     await self._client.xrange(self._key, min=start, count=PAGE_RECORDS)
                 )
-            for _, raw in entries:
-                yield raw
+            for entry_id, raw in entries:
+                epoch, _, seq = entry_id.partition("-")
+                yield Stored(int(seq), int(epoch), raw)
             if len(entries) < PAGE_RECORDS:
                 return
             start = f"({entries[-1][0]}"
@@ -182,6 +183,13 @@ class ValkeyJournal:
                 "Awaitable[list[Any]]", self._client.hmget(self._keys[1], ["seq", "chain"])
             )
         return (int(seq), chain.decode()) if seq is not None else (0, CHAIN_START)
+
+    async def epoch_starts(self) -> dict[int, int]:
+        """The first seq of each epoch."""
+        with self._reaching():
+            table = await self._client.zrange(self._keys[2], 0, -1, withscores=True)
+        pairs = cast("list[tuple[bytes, float]]", table)
+        return {int(epoch): int(seq) for epoch, seq in pairs}
 
     async def durability_faults(self) -> list[str]:
         """What in the server's settings could lose an acknowledged record; empty when nothing."""
@@ -287,7 +295,10 @@ _DURABLE = {
 def _entries(answer: object) -> list[tuple[str, bytes]]:
     """What XRANGE answered, as ids and stored bytes."""
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
-    return [(entry_id.decode(), fields.get(_FIELD, b"")) for entry_id, fields in entries]
+    return [
+        (entry_id.decode(), fields.get(_FIELD, b"") if len(fields) == 1 else b"")
+        for entry_id, fields in entries
+    ]
 
 
 def _text(value: object) -> str:

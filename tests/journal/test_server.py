@@ -1,0 +1,218 @@
+"""The child server: it comes up, dies with us, keeps what it acknowledged, refuses a second."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dispatch.contracts.errors import BadInput, JournalUnavailable
+from dispatch.contracts.events import Record
+from dispatch.journal.highwater import HighWater, read_high_water
+from dispatch.journal.server import ValkeyServer
+from dispatch.journal.valkey import ValkeyJournal
+from dispatch.journal.verify import Fault, check_tail, verify_history
+from tests.journal.making import batch
+
+
+async def read(journal: ValkeyJournal) -> list[Record]:
+    return [record async for record in journal.read()]
+
+
+async def gone(pid: int) -> None:
+    """Until the process has ended; a zombie counts as ended."""
+    while True:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_its_settings_lose_nothing_acknowledged(valkey: ValkeyJournal) -> None:
+    assert await valkey.durability_faults() == []
+
+
+async def test_a_server_that_may_lose_says_so(own_server: ValkeyServer) -> None:
+    journal = ValkeyJournal(own_server.url)
+    await journal._client.config_set("appendfsync", "everysec")
+    assert await journal.durability_faults() == ["appendfsync is 'everysec', must be 'always'"]
+    await journal.close()
+
+
+async def test_it_stops_and_starts_with_all_it_had(tmp_path: Path) -> None:
+    records = batch(None, 5)
+    async with ValkeyServer(tmp_path / 'a "folder"') as server:
+        journal = ValkeyJournal(server.url)
+        await journal.append(records)
+        await journal.close()
+    async with ValkeyServer(tmp_path / 'a "folder"') as server:
+        journal = ValkeyJournal(server.url)
+        assert await read(journal) == records
+        await journal.append(batch(records[-1], 1))
+        await journal.close()
+
+
+async def test_kill_9_at_any_moment_keeps_all_acknowledged_and_none_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "v"
+    acknowledged: list[Record] = []
+    for life in range(4):
+        server = ValkeyServer(folder)
+        await server.start()
+        journal = ValkeyJournal(server.url)
+        there = await read(journal)
+        assert there[: len(acknowledged)] == acknowledged
+        assert len(there) - len(acknowledged) in {0, 3}  # the batch of unknown outcome: all or none
+        acknowledged = there
+
+        async def append_until_it_dies(journal: ValkeyJournal, done: list[Record]) -> None:
+            while True:
+                more = batch(done[-1] if done else None, 3)
+                await journal.append(more)
+                done.extend(more)
+
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(_unavailable(append_until_it_dies(journal, acknowledged)))
+            while len(acknowledged) < (life + 1) * 60:
+                await asyncio.sleep(0.001)
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await writer
+        await server.stop()
+        await journal.close()
+    async with ValkeyServer(folder) as server:
+        journal = ValkeyJournal(server.url)
+        assert (await verify_history(journal)).whole
+        assert (await read(journal))[: len(acknowledged)] == acknowledged
+        await journal.close()
+
+
+async def _unavailable(appending: "asyncio.Future[None] | object") -> None:
+    with pytest.raises(JournalUnavailable):
+        await appending  # type: ignore[misc]
+
+
+async def test_a_second_one_in_the_same_folder_is_refused_plainly(own_server: ValkeyServer) -> None:
+    with pytest.raises(BadInput, match=f"is in use by process {os.getpid()}"):
+        await ValkeyServer(own_server.folder).start()
+    assert own_server.pid is not None
+
+
+async def test_a_path_too_long_for_a_socket_is_refused_plainly(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="shorter path"):
+        await ValkeyServer(tmp_path / ("x" * 120)).start()
+
+
+async def test_it_dies_with_its_parent_and_frees_the_folder(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from dispatch.journal.server import ValkeyServer\n"
+        "async def main():\n"
+        "    server = ValkeyServer(Path(sys.argv[1]))\n"
+        "    await server.start()\n"
+        "    print(server.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = subprocess.Popen(  # noqa: ASYNC220 - its first line is awaited below
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = int(await asyncio.to_thread(parent.stdout.readline))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    await gone(child)
+    async with ValkeyServer(tmp_path) as server:
+        assert server.pid != child
+
+
+async def test_a_server_that_is_away_is_unavailable(tmp_path: Path) -> None:
+    journal = ValkeyJournal(f"unix://{tmp_path}/nobody.sock")
+    for call in (journal.append(batch(None, 1)), journal.last(), journal.claim_epoch("a")):
+        with pytest.raises(JournalUnavailable):
+            await call
+    with pytest.raises(JournalUnavailable):
+        await read(journal)
+    await journal.close()
+
+
+async def test_a_frozen_server_gives_an_unknown_outcome_that_can_be_settled(
+    own_server: ValkeyServer,
+) -> None:
+    journal = ValkeyJournal(own_server.url, timeout_s=0.3)
+    records = batch(None, 2)
+    await journal.append(records[:1])
+    assert own_server.pid is not None
+    os.kill(own_server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(JournalUnavailable):
+            await journal.append(records[1:])
+    finally:
+        os.kill(own_server.pid, signal.SIGCONT)
+    await journal.append(records[1:])
+    assert await read(journal) == records
+    await journal.close()
+
+
+def newest_log(folder: Path) -> Path:
+    return max((folder / "appendonlydir").glob("*.incr.aof"))
+
+
+async def test_a_torn_end_is_cut_with_a_copy_kept_and_the_mark_tells_what_went(
+    tmp_path: Path,
+) -> None:
+    folder, mark = tmp_path / "v", tmp_path / "highwater"
+    records = batch(None, 4)
+    async with ValkeyServer(folder) as server:
+        journal = ValkeyJournal(server.url, high_water=HighWater(mark))
+        for record in records:
+            await journal.append([record])
+        await journal.close()
+    assert read_high_water(mark) == (4, records[3].chain)
+    log = newest_log(folder)
+    log.write_bytes(log.read_bytes()[:-20])
+    async with ValkeyServer(folder) as server:
+        assert server.torn is not None
+        assert list(server.torn.glob("*.incr.aof"))
+        journal = ValkeyJournal(server.url)
+        assert await read(journal) == records[:3]
+        finding = await check_tail(journal, read_high_water(mark))
+        assert finding is not None
+        assert finding.fault is Fault.TRUNCATED
+        report = await verify_history(journal, mark=read_high_water(mark))
+        assert [f.fault for f in report.findings] == [Fault.TRUNCATED]
+        await journal.close()
+
+
+async def test_bytes_flipped_in_the_log_on_disk_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "v"
+    async with ValkeyServer(folder) as server:
+        journal = ValkeyJournal(server.url)
+        for record in (records := batch(None, 6)):
+            await journal.append([record])
+        mark = (6, records[-1].chain)
+        await journal.close()
+    log = newest_log(folder)
+    whole = log.read_bytes()
+    inside = whole.index(records[2].chain.encode())
+    for at in (inside, inside - 40, whole.index(b"XADD", inside) + 1, whole.index(b"1-4")):
+        log.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        server = ValkeyServer(folder)
+        try:
+            await server.start()
+        except JournalUnavailable as error:
+            assert "valkey.log" in str(error)  # noqa: PT017 - either outcome is a finding
+            continue
+        journal = ValkeyJournal(server.url)
+        report = await verify_history(journal, mark=mark)
+        await journal.close()
+        await server.stop()
+        log.write_bytes(whole)
+        assert not report.whole
