@@ -125,13 +125,8 @@ class HisSimulator:
             except TimeoutError:
                 self.go_away(self.behaviour.away_for_s)
             await self._server.close()
-            while (left_ms := self._away_left_ms()) > 0:
-                await asyncio.sleep(left_ms / 1000)
-
-    def _away_left_ms(self) -> int:
-        return (
-            0 if self._away_until_ms is None else self._away_until_ms - self._clock.monotonic_ms()
-        )
+            self.log.absences += 1
+            await asyncio.sleep(self._away_for_s)
 
     # ---- in
 
