@@ -24,7 +24,8 @@ class HighWater:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._turn = 0
+        first, second = _slots(os.pread(self._fd, _SLOTS * _SLOT_BYTES, 0))
+        self._turn = 1 if first is not None and (second is None or first > second) else 0
 
     def note(self, seq: int, chain: str) -> None:
         """Remember that the journal was committed up to `seq`, which carries `chain`."""
@@ -57,12 +58,14 @@ def read_high_water(path: Path) -> tuple[int, str] | None:
     """
     if not path.exists() or path.stat().st_size == 0:
         return None
-    raw = path.read_bytes()
-    marks = [_slot(raw[n * _SLOT_BYTES : (n + 1) * _SLOT_BYTES]) for n in range(_SLOTS)]
-    whole = [mark for mark in marks if mark is not None]
+    whole = [mark for mark in _slots(path.read_bytes()) if mark is not None]
     if not whole:
         raise BadInput(path.name, "no readable mark in it", mend="compare with the standby's")
     return max(whole)
+
+
+def _slots(raw: bytes) -> list[tuple[int, str] | None]:
+    return [_slot(raw[n * _SLOT_BYTES : (n + 1) * _SLOT_BYTES]) for n in range(_SLOTS)]
 
 
 def _slot(raw: bytes) -> tuple[int, str] | None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from dispatch.contracts.errors import JournalUnavailable, StaleEpoch, invariant
 from dispatch.contracts.events import Record
-from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode_batch, invariant_sealed, split
+from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode_batch, invariant_sealed
 
 
 class MemoryJournal:
@@ -13,6 +13,7 @@ class MemoryJournal:
     def __init__(self, *, codec: Codec | None = None) -> None:
         self._codec = codec or Codec()
         self._raws: list[bytes] = []
+        self._last_chain = CHAIN_START
         self._epochs: dict[int, int] = {}
         """The first seq of each epoch."""
         self._epoch = 0
@@ -36,8 +37,9 @@ class MemoryJournal:
             there = self._raws[first_seq - 1 : first_seq - 1 + len(raws)]
             invariant(there == raws, f"seq {first_seq} is taken by another record")
             return
-        invariant_sealed(self._last_chain(), raws)
+        invariant_sealed(self._last_chain, raws)
         self._raws.extend(raws)
+        self._last_chain = records[-1].chain
         self._epoch = epoch
         self._epochs.setdefault(epoch, first_seq)
 
@@ -64,7 +66,7 @@ class MemoryJournal:
     async def head(self) -> tuple[int, str]:
         """Seq and chain of the newest record; 0 and zeros if there is none."""
         self._check()
-        return len(self._raws), self._last_chain()
+        return len(self._raws), self._last_chain
 
     async def epoch_starts(self) -> dict[int, int]:
         """The first seq of each epoch."""
@@ -85,9 +87,6 @@ class MemoryJournal:
     async def close(self) -> None:
         """Further calls raise `JournalUnavailable`."""
         self._closed = True
-
-    def _last_chain(self) -> str:
-        return split(self._raws[-1])[1] if self._raws else CHAIN_START
 
     def _check(self) -> None:
         if self._closed or self.down:

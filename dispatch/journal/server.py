@@ -86,7 +86,7 @@ class ValkeyServer:
     Start it from the main thread: Linux ends the child when the thread that started it ends.
     """
 
-    def __init__(self, folder: Path, *, port: int = 0) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, lock_wait_s: float = LOCK_S) -> None:
         """`port` 0 listens on the unix socket alone; otherwise also on 127.0.0.1."""
         self.folder = folder.absolute()
         self.socket = self.folder / "valkey.sock"
@@ -98,6 +98,7 @@ class ValkeyServer:
         with the high-water mark, see `verify.check_tail`.
         """
         self._port = port
+        self._lock_wait_s = lock_wait_s
         self._lock: IO[str] | None = None
         self._process: Process | None = None
 
@@ -126,7 +127,7 @@ class ValkeyServer:
                 mend="choose a shorter path: Linux allows no longer one for a socket",
             )
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = await _take_lock(self.folder)
+        self._lock = await _take_lock(self.folder, self._lock_wait_s)
         try:
             await self._spawn(load_torn=False)
             try:
@@ -233,10 +234,10 @@ class ValkeyServer:
         return " / ".join(line.strip() for line in lines[-3:]) + f" (all in {self.log})"
 
 
-async def _take_lock(folder: Path) -> IO[str]:
+async def _take_lock(folder: Path, wait_s: float) -> IO[str]:
     lock = (folder / "lock").open("a+", encoding="utf-8")
     step_s = 0.05
-    for _ in range(int(LOCK_S / step_s)):
+    for _ in range(1 + int(wait_s / step_s)):
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.seek(0)

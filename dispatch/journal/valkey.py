@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from dispatch.contracts.errors import InvariantBroken, JournalUnavailable, StaleEpoch
 from dispatch.contracts.events import Record
-from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode_batch, invariant_sealed, split
+from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode_batch, invariant_sealed
 from dispatch.journal.highwater import HighWater
 
 PAGE_RECORDS = 512
@@ -43,7 +43,6 @@ if first <= last then
   return {'TAKEN', last}
 end
 if first > last + 1 then return {'GAP', last} end
-if prev ~= (h[3] or ARGV[3]) then return {'CHAIN', last} end
 local info = redis.pcall('XINFO', 'STREAM', stream)
 local id_last = false
 if not info.err then
@@ -52,6 +51,7 @@ if not info.err then
   end
 end
 if id_last ~= h[4] then return {'BROKEN', last} end
+if prev ~= (h[3] or ARGV[3]) then return {'CHAIN', last} end
 local id = ''
 for i = 1, n do
   id = ARGV[1] .. '-' .. string.format('%d', first + i - 1)
@@ -210,16 +210,18 @@ class ValkeyJournal:
         await self._pool.disconnect()
 
     async def _chain_before(self, first: Record) -> str | None:
-        """The chain that `first` has to continue; None if there is no record before it."""
-        if first.seq == 1:
-            return CHAIN_START
+        """The chain that `first` has to continue; None if it does not follow the last record."""
         if self._tail is not None and self._tail[0] == first.seq - 1:
             return self._tail[1]
-        head = await cast("Awaitable[bytes | None]", self._client.hget(self._keys[1], "epoch"))
-        if head is not None and int(head) > first.epoch:
-            raise StaleEpoch(f"epoch {first.epoch} is older than {int(head)}")
-        (raw,) = await self._get_raw([first.seq - 1])
-        return split(raw)[1] if raw is not None else None
+        epoch, seq, chain = await cast(
+            "Awaitable[list[bytes | None]]",
+            self._client.hmget(self._keys[1], ["epoch", "seq", "chain"]),
+        )
+        if int(epoch or 0) > first.epoch:
+            raise StaleEpoch(f"epoch {first.epoch} is older than {int(epoch or 0)}")
+        if int(seq or 0) != first.seq - 1:
+            return None
+        return chain.decode() if chain is not None else CHAIN_START
 
     async def _run_append(self, *args: str | bytes) -> tuple[str, int]:
         self._tail = None  # until the answer is here, nothing is known

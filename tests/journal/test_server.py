@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,17 @@ async def read(journal: ValkeyJournal) -> list[Record]:
     return [record async for record in journal.read()]
 
 
-async def gone(pid: int) -> None:
-    """Until the process has ended; a zombie counts as ended."""
-    while True:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return
-        if state == "Z":
-            return
-        await asyncio.sleep(0.02)
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - it waits for another process, or for a count
+        await asyncio.sleep(0.002)
+
+
+def has_ended(pid: int) -> bool:
+    """A zombie counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 async def test_its_settings_lose_nothing_acknowledged(valkey: ValkeyJournal) -> None:
@@ -78,8 +80,8 @@ async def test_kill_9_at_any_moment_keeps_all_acknowledged_and_none_twice(tmp_pa
 
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(_unavailable(append_until_it_dies(journal, acknowledged)))
-            while len(acknowledged) < (life + 1) * 60:
-                await asyncio.sleep(0.001)
+            enough = (life + 1) * 60
+            await until(lambda: len(acknowledged) >= enough)  # noqa: B023 - awaited here
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
             await writer
@@ -92,14 +94,14 @@ async def test_kill_9_at_any_moment_keeps_all_acknowledged_and_none_twice(tmp_pa
         await journal.close()
 
 
-async def _unavailable(appending: "asyncio.Future[None] | object") -> None:
+async def _unavailable(appending: Awaitable[None]) -> None:
     with pytest.raises(JournalUnavailable):
-        await appending  # type: ignore[misc]
+        await appending
 
 
 async def test_a_second_one_in_the_same_folder_is_refused_plainly(own_server: ValkeyServer) -> None:
     with pytest.raises(BadInput, match=f"is in use by process {os.getpid()}"):
-        await ValkeyServer(own_server.folder).start()
+        await ValkeyServer(own_server.folder, lock_wait_s=0.1).start()
     assert own_server.pid is not None
 
 
@@ -128,7 +130,7 @@ async def test_it_dies_with_its_parent_and_frees_the_folder(tmp_path: Path) -> N
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    await gone(child)
+    await until(lambda: has_ended(child))
     async with ValkeyServer(tmp_path) as server:
         assert server.pid != child
 
