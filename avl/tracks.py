@@ -7,7 +7,7 @@ writer. What is buffered, at most about a second, is lost with the process: fixe
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -61,11 +61,9 @@ class TrackWriter:
         self,
         folder: Path,
         *,
-        on_trouble: Callable[[str], None] = lambda _: None,
         buffer_bytes_max: int = BUFFER_BYTES_MAX,
     ) -> None:
         self._folder = folder
-        self._on_trouble = on_trouble
         self._buffer_bytes_max = buffer_bytes_max
         self._buffers: dict[Path, bytearray] = {}
         self._buffered_bytes = 0
@@ -73,6 +71,8 @@ class TrackWriter:
         self._ready_paths: dict[tuple[UnitId, int], Path] = {}
         self.written = 0
         self.dropped = 0
+        self.trouble = ""
+        """What the disk said when it last refused, until it takes everything again."""
 
     def add(self, fix: Fix, received_at_ms: int) -> None:
         """Keep one fix. With a full buffer, because the disk does not take any, it is dropped and
@@ -127,7 +127,9 @@ class TrackWriter:
             except OSError as error:
                 left[path] = data
                 self._aligned.discard(path)
-                self._on_trouble(f"track {path.name}: {error}")
+                self.trouble = f"{path.name}: {error.strerror or error}"
+        if not left:
+            self.trouble = ""
         return left
 
     def _append(self, path: Path, data: bytearray) -> None:

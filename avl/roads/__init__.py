@@ -1,0 +1,1 @@
+"""The road network: its arrays, how it is made, and travel times on it."""
