@@ -1,0 +1,1 @@
+"""The screens' server: sessions, commands, live deltas, look-ups, recordings, files."""
