@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.contracts.errors import BadInput, JournalUnavailable
+from dispatch.contracts.errors import BadInput, JournalUnavailable, StaleEpoch
 from dispatch.contracts.events import Record
 from dispatch.journal.highwater import HighWater, read_high_water
 from dispatch.journal.server import ValkeyServer
@@ -218,3 +218,49 @@ async def test_bytes_flipped_in_the_log_on_disk_are_found(tmp_path: Path) -> Non
         await server.stop()
         log.write_bytes(whole)
         assert not report.whole
+
+
+async def test_a_cancelled_append_never_mixes_up_later_answers(own_server: ValkeyServer) -> None:
+    journal = ValkeyJournal(own_server.url)
+    records = batch(None, 3)
+    await journal.append(records[:1])
+    assert own_server.pid is not None
+    os.kill(own_server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await journal.append(records[1:2])
+    finally:
+        os.kill(own_server.pid, signal.SIGCONT)
+    assert await journal.claim_epoch("b") == 2
+    assert (await journal.head())[0] in {1, 2}
+    with pytest.raises(StaleEpoch):
+        await journal.append(records[1:])
+    assert await read(journal) == records[: (await journal.head())[0]]
+    await journal.close()
+
+
+async def test_the_server_may_restart_under_a_journal(tmp_path: Path) -> None:
+    records = batch(None, 2)
+    journal = None
+    for record in records:
+        async with ValkeyServer(tmp_path) as server:
+            journal = journal or ValkeyJournal(server.url)
+            await journal.append([record])
+            assert await journal.last() == record
+        with pytest.raises(JournalUnavailable):
+            await journal.last()
+    assert journal is not None
+    await journal.close()
+
+
+async def test_a_binary_that_cannot_run_its_history_says_why(tmp_path: Path) -> None:
+    async with ValkeyServer(tmp_path) as server:
+        journal = ValkeyJournal(server.url)
+        await journal.append(batch(None, 1))
+        await journal.close()
+    newest_log(tmp_path).write_bytes(b"this is no log at all\r\n" * 9)
+    with pytest.raises(JournalUnavailable, match=r"ended: .*append only file"):
+        await ValkeyServer(tmp_path).start()
+    with pytest.raises(JournalUnavailable):  # the folder was let go
+        await ValkeyServer(tmp_path, lock_wait_s=0.1).start()
