@@ -58,6 +58,9 @@ auto-aof-rewrite-min-size 256mb
 maxmemory-policy noeviction
 stop-writes-on-bgsave-error no
 shutdown-on-sigterm default
+rename-command FLUSHALL ""
+rename-command FLUSHDB ""
+rename-command SWAPDB ""
 """
 
 

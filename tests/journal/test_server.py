@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from dispatch.contracts.errors import BadInput, JournalUnavailable, StaleEpoch
 from dispatch.contracts.events import Record
@@ -264,3 +265,66 @@ async def test_a_binary_that_cannot_run_its_history_says_why(tmp_path: Path) -> 
         await ValkeyServer(tmp_path).start()
     with pytest.raises(JournalUnavailable):  # the folder was let go
         await ValkeyServer(tmp_path, lock_wait_s=0.1).start()
+
+
+async def test_a_rewritten_log_keeps_all_and_its_base_is_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "v"
+    records = batch(None, 40)
+    async with ValkeyServer(folder) as server:
+        journal = ValkeyJournal(server.url)
+        await journal.append(records[:30])
+        await journal._client.bgrewriteaof()
+        for record in records[30:]:
+            await journal.append([record])
+        while (await journal._client.info("persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await journal.close()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.wait()
+    async with ValkeyServer(folder) as server:
+        journal = ValkeyJournal(server.url)
+        assert await read(journal) == records
+        assert (await verify_history(journal)).whole
+        await journal.close()
+    base = max((folder / "appendonlydir").glob("*.base.rdb"))
+    raw = bytearray(base.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    base.write_bytes(raw)
+    with pytest.raises(JournalUnavailable):
+        await ValkeyServer(folder).start()
+
+
+async def test_a_changed_length_in_the_middle_is_never_taken_for_a_torn_end_unseen(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "v"
+    records = batch(None, 6)
+    async with ValkeyServer(folder) as server:
+        journal = ValkeyJournal(server.url)
+        for record in records:
+            await journal.append([record])
+        await journal.close()
+    log = newest_log(folder)
+    whole = log.read_bytes()
+    length_at = whole.rindex(b"$", 0, whole.index(records[2].chain.encode())) + 1
+    log.write_bytes(whole[:length_at] + b"9" + whole[length_at + 1 :] + b" " * 200)
+    server = ValkeyServer(folder)
+    try:
+        await server.start()
+    except JournalUnavailable:
+        return  # refused: as good
+    assert server.torn is not None
+    assert any(path.read_bytes().startswith(whole[:length_at]) for path in server.torn.iterdir())
+    journal = ValkeyJournal(server.url)
+    assert await check_tail(journal, (6, records[5].chain)) is not None
+    await journal.close()
+    await server.stop()
+
+
+async def test_a_slip_cannot_empty_it(own_server: ValkeyServer) -> None:
+    journal = ValkeyJournal(own_server.url)
+    for wipe in (journal._client.flushall, journal._client.flushdb):
+        with pytest.raises(ResponseError, match="unknown command"):
+            await wipe()
+    await journal.close()
