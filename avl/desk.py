@@ -100,10 +100,7 @@ class Desk:
         self.counts["messages"] += 1
         delivery = incoming.delivery
         try:
-            if delivery.retained:
-                raise BadInput("retained", "a command must not be retained")
-            unit_id, leaf = self.topics.parse(delivery.topic)
-            self._check_known(unit_id)
+            unit_id, leaf = self._address(delivery)
             await self._route(unit_id, leaf, incoming)
         except BadInput as error:
             self._malformed(delivery, error)
@@ -111,8 +108,7 @@ class Desk:
             await self._answer_malformed(delivery, error)
 
     def _read_fix(self, delivery: Delivery, now_ms: int) -> Fix | None:
-        unit_id, leaf = self.topics.parse(delivery.topic)
-        self._check_known(unit_id)
+        unit_id, leaf = self._address(delivery)
         if leaf == "owntracks":
             fix = codec.decode_owntracks(delivery.payload, unit_id, now_ms)
             if fix is None:
@@ -125,8 +121,8 @@ class Desk:
         match leaf:
             case "key":
                 key = codec.decode_key(raw, now_ms)
-                body = _key_command(unit_id, key)
-                await self._submit(unit_id, CommandId(key.command_id), body, incoming)
+                pressed = _key_command(unit_id, key)
+                await self._submit(unit_id, CommandId(key.command_id), pressed, incoming)
             case "vitals":
                 measured = codec.decode_vitals(raw, now_ms)
                 body = RecordVitals(
@@ -193,10 +189,15 @@ class Desk:
         )
         return Job(envelope, done)
 
-    def _check_known(self, unit_id: UnitId) -> None:
+    def _address(self, delivery: Delivery) -> tuple[UnitId, str]:
+        """Who speaks, and of what. A retained fix may be a day old, a retained key an old wish."""
+        if delivery.retained:
+            raise BadInput("retained", "only the centre's messages are", mend="publish without")
+        unit_id, leaf = self.topics.parse(delivery.topic)
         if not self.is_known(unit_id):
             self.counts["unknown_unit"] += 1
             raise BadInput("unit_id", "not in the region's register")
+        return unit_id, leaf
 
     def _malformed(self, delivery: Delivery, error: BadInput) -> None:
         self.counts["malformed"] += 1

@@ -1,5 +1,5 @@
-"""Commands from vehicles to the core: in order for each vehicle, several vehicles at once, each lane
-with a limit. A full lane makes the reader wait, and the broker with it.
+"""Commands from vehicles to the core: in order for each vehicle, several vehicles at once, each
+lane with a limit. A full lane makes the reader wait, and the broker with it.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class CommandLanes:
                 await job.done(result)
 
     async def _submit(self, envelope: Envelope) -> CommandResult:
-        """Until the core answers: while it cannot, its vehicles' keys wait here and at the broker."""
+        """Until the core answers: while it cannot, keys wait here and at the broker."""
         pause_s = RETRY_S_MIN
         while True:
             try:

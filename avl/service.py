@@ -50,6 +50,19 @@ class AvlSettings:
     fixes_queue_max: int = 20_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvlHooks:
+    """What the service asks of, and tells, whoever wires it. None of them may wait."""
+
+    on_alarm: Callable[[RaiseAlarm | ClearAlarm], None] = lambda _: None
+    on_fix: Callable[[Fix], None] = lambda _: None
+    """Each believed fix."""
+    fence_tasks: Callable[[], Mapping[UnitId, FenceTask]] = dict
+    """What the units are at, as the state says now; asked for with every fix, so keep it made."""
+    is_known: Callable[[UnitId], bool] = lambda _: True
+    """Whether a unit is in the register; messages of others are counted and dropped."""
+
+
 class AvlService:
     """Runs until cancelled; see `run`. Everything it hears goes through `Desk`."""
 
@@ -62,12 +75,10 @@ class AvlService:
         live: LiveTable,
         settings: AvlSettings | None = None,
         tracks: TrackWriter | None = None,
-        on_alarm: Callable[[RaiseAlarm | ClearAlarm], None] = lambda _: None,
-        on_fix: Callable[[Fix], None] = lambda _: None,
-        fence_tasks: Callable[[], Mapping[UnitId, FenceTask]] = dict,
-        is_known: Callable[[UnitId], bool] = lambda _: True,
+        hooks: AvlHooks | None = None,
     ) -> None:
         self.settings = settings or AvlSettings()
+        hooks = hooks or AvlHooks()
         self.live = live
         self.counts: Counter[str] = Counter()
         self.box = MissionBox()
@@ -76,7 +87,7 @@ class AvlService:
         self._broker = broker
         self._clock = clock
         self._tracks = tracks
-        self._on_alarm = on_alarm
+        self._on_alarm = hooks.on_alarm
         self._desk = Desk(
             clock=clock,
             topics=self._topics,
@@ -86,10 +97,10 @@ class AvlService:
             box=self.box,
             counts=self.counts,
             reply=self._reply,
-            on_fix=on_fix,
+            on_fix=hooks.on_fix,
             fences=FenceWatch(),
-            fence_tasks=fence_tasks,
-            is_known=is_known,
+            fence_tasks=hooks.fence_tasks if self.settings.takes_keys else dict,
+            is_known=hooks.is_known,
         )
         self._link: Link | None = None
         self._wake_sender = asyncio.Event()
