@@ -47,6 +47,7 @@ def _adds_something(rule: Rule, default: Outcome) -> bool:
         or set(then.capabilities) - set(default.capabilities)
         or set(then.instruction_ids) - set(default.instruction_ids)
         or rule.asks_no_more
+        or rule.unsay
     )
 
 

@@ -105,19 +105,20 @@ class _Case:
         presumed = _graver_of(lower, _milder_of(self._presumed.priority, upper))
         by_presumption = presumed != lower
         outcomes = [rule.then for rule in sorted(firing, key=lambda r: _GRAVITY[r.then.priority])]
-        if by_presumption:
-            outcomes.append(self._presumed)
         outcomes.append(self._default)
+        # Who must go is presumed until all is answered: a grave answer must not send home a skill
+        # that an open question may still need.
+        open_still = any(question_id not in self._answers for question_id in self._order)
+        sent = [*outcomes, self._presumed] if open_still else outcomes
+        said = [self._presumed, *outcomes] if by_presumption else outcomes
         return Assessment(
             priority=presumed,
             provisional=lower != upper or (self._unnamed and lower is not Priority.RED),
             rule=f"{self._name}.presumed" if by_presumption else lower_rule,
-            skills=_in_order(Skill, (item for out in outcomes for item in out.skills)),
-            capabilities=_in_order(
-                Capability, (item for out in outcomes for item in out.capabilities)
-            ),
+            skills=_in_order(Skill, (item for out in sent for item in out.skills)),
+            capabilities=_in_order(Capability, (item for out in sent for item in out.capabilities)),
             questions=self._to_ask(firing),
-            instruction_ids=self._to_say(firing, outcomes),
+            instruction_ids=self._to_say(firing, said),
         )
 
     def _present(self, question_id: QuestionId) -> bool:
@@ -162,7 +163,9 @@ class _Case:
         for rule in firing:
             if rule.exclusive:
                 return rule.then.instruction_ids
-        return tuple(dict.fromkeys(item for out in outcomes for item in out.instruction_ids))
+        withdrawn = frozenset(item for rule in firing for item in rule.unsay)
+        said = dict.fromkeys(item for out in outcomes for item in out.instruction_ids)
+        return tuple(item for item in said if item not in withdrawn)
 
 
 def holds(

@@ -206,7 +206,9 @@ class _Reader:
     def _rules(self, node: Node, *, prefix: str, known: tuple[QuestionId, ...]) -> tuple[Rule, ...]:
         rules = []
         for item in node.items(least=1):
-            fields = item.fields(("id", "why", "when", "then"), ("exclusive", "asks_no_more"))
+            fields = item.fields(
+                ("id", "why", "when", "then"), ("exclusive", "unsay", "asks_no_more")
+            )
             rule_id = fields["id"].identifier(prefix=prefix)
             if rule_id in self._rule_ids or rule_id in (f"{prefix}default", f"{prefix}presumed"):
                 fields["id"].fail(f"rule {rule_id!r} is declared twice or its name is reserved")
@@ -216,11 +218,14 @@ class _Reader:
                 why=_text(fields["why"].fields(("zh", "en"))),
                 when=_condition(fields["when"], known),
                 then=self._outcome(fields["then"]),
+                unsay=self._instruction_ids(fields["unsay"]) if "unsay" in fields else (),
                 exclusive="exclusive" in fields and fields["exclusive"].flag(),
                 asks_no_more="asks_no_more" in fields and fields["asks_no_more"].flag(),
             )
             if rule.exclusive and not rule.then.instruction_ids:
                 fields["exclusive"].fail("an exclusive rule must have instructions")
+            if set(rule.unsay) & set(rule.then.instruction_ids):
+                fields["unsay"].fail("a rule cannot withdraw what it says itself")
             rules.append(rule)
         return tuple(rules)
 
@@ -231,13 +236,16 @@ class _Reader:
             node.fail(f"{presumed.priority} is milder than the default {default.priority}")
         return presumed
 
-    def _outcome(self, node: Node) -> Outcome:
-        fields = node.fields(("priority",), ("skills", "capabilities", "say"))
-        said = fields.get("say")
-        instruction_ids = _distinct(said, lambda item: item.identifier()) if said else ()
+    def _instruction_ids(self, node: Node) -> tuple[str, ...]:
+        instruction_ids = _distinct(node, lambda item: item.identifier())
         for instruction_id in instruction_ids:
             if instruction_id not in self._instructions:
                 node.fail(f"instruction {instruction_id!r} is declared nowhere")
+        return instruction_ids
+
+    def _outcome(self, node: Node) -> Outcome:
+        fields = node.fields(("priority",), ("skills", "capabilities", "say"))
+        instruction_ids = self._instruction_ids(fields["say"]) if "say" in fields else ()
         self._said.update(instruction_ids)
         skills, capabilities = fields.get("skills"), fields.get("capabilities")
         return Outcome(

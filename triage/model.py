@@ -81,6 +81,8 @@ class Rule:
     then: Outcome
     exclusive: bool = False
     """While it holds, its instructions are the only ones (nobody is told to sit up during CPR)."""
+    unsay: tuple[str, ...] = ()
+    """Instructions of other rules that are withdrawn while it holds."""
     asks_no_more: bool = False
     """While it holds, only questions marked `always` are still asked."""
 
@@ -174,7 +176,7 @@ class ProtocolSet:
                 return Text(zh="未发现更危重的情况", en="Nothing graver was found")
             if rule_id == f"{name}.presumed":
                 return Text(
-                    zh="问答未完,先按较重处理", en="Presumed until the questions are answered"
+                    zh="问答未完，先按较重处理", en="Presumed until the questions are answered"
                 )
             for rule in rules:
                 if rule.rule_id == rule_id:
