@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from dispatch.contracts.errors import InvariantBroken, JournalUnavailable, StaleEpoch
+from dispatch.contracts.errors import InvariantBroken, JournalUnavailable, StaleEpoch, invariant
 from dispatch.contracts.events import Record
 from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode_batch, invariant_sealed
 from dispatch.journal.highwater import HighWater
@@ -190,6 +190,21 @@ class ValkeyJournal:
             table = await self._client.zrange(self._keys[2], 0, -1, withscores=True)
         pairs = cast("list[tuple[bytes, float]]", table)
         return {int(epoch): int(seq) for epoch, seq in pairs}
+
+    async def trim(self, *, through_seq: int, chain: str) -> int:
+        """Let go of the records up to `through_seq` that the archive holds; how many went.
+
+        Raises:
+            InvariantBroken: the record of `through_seq` is not there with this `chain`, or it is
+                the newest, which stays.
+        """
+        there = await self.get([through_seq])
+        last_seq, _ = await self.head()
+        held = bool(there) and there[0].chain == chain and through_seq < last_seq
+        invariant(held, f"the stream may not be trimmed through seq {through_seq}")
+        with self._reaching():
+            (keep_from,) = await self._ids([through_seq + 1])
+            return int(await self._client.xtrim(self._key, minid=keep_from, approximate=False))
 
     async def durability_faults(self) -> list[str]:
         """What in the server's settings could lose an acknowledged record; empty when nothing."""

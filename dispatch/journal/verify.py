@@ -128,6 +128,7 @@ class _Walk:
         self.report = Report(last_seq=start.seq, last_chain=start.chain)
         self._codec = codec
         self._mark = mark
+        self._start_seq = start.seq
         self._epoch = 0
         self._starts: dict[int, int] = {}
 
@@ -160,10 +161,10 @@ class _Walk:
             detail = f"it was committed up to {self._mark[0]}, and ends at {report.last_seq}"
             report.add(Fault.TRUNCATED, seq=report.last_seq, detail=detail)
         for epoch, seq in self._starts.items():
-            if epoch_starts.get(epoch) != seq:
-                detail = (
-                    f"epoch {epoch} begins at {seq}; the engine noted {epoch_starts.get(epoch)}"
-                )
+            noted = epoch_starts.get(epoch)
+            trimmed_away = noted is not None and noted <= self._start_seq < seq
+            if noted != seq and not (trimmed_away and seq == self._start_seq + 1):
+                detail = f"epoch {epoch} begins at {seq}; the engine noted {noted}"
                 report.add(Fault.HEAD, seq=seq, detail=detail)
 
     def _check_place(self, stored: Stored) -> None:
