@@ -36,22 +36,25 @@ def live_routes(deps: WebDeps, sessions: Sessions) -> APIRouter:
 
     @router.websocket("/api/live")
     async def live(socket: WebSocket) -> None:
+        """Whoever may not have it is turned away before it opens, as HTTP 403: the client then
+        asks `/api/session` why.
+        """
         try:
             check_origin(socket, deps.settings.allowed_origins)
         except Fault:
-            await socket.close(CLOSE_BAD)  # before accepting: HTTP 403
+            await socket.close(CLOSE_BAD)
             return
-        await socket.accept()
         try:
             session = session_of(socket, sessions)
         except Fault:
-            await socket.close(CLOSE_NOT_SIGNED_IN, "sign in first")
+            await socket.close(CLOSE_NOT_SIGNED_IN)
             return
         if not deps.active():
-            await socket.close(CLOSE_NOT_ACTIVE, "the other machine has the centre")
+            await socket.close(CLOSE_NOT_ACTIVE)
         elif deps.hub.clients >= CLIENTS_MAX:
-            await socket.close(CLOSE_BUSY, "too many screens")
+            await socket.close(CLOSE_BUSY)
         else:
+            await socket.accept()
             await _Conversation(deps, socket, session, sessions).hold()
 
     return router
