@@ -1,0 +1,1 @@
+"""Simulated callers and seat phones that really speak SIP."""

@@ -1,0 +1,36 @@
+"""Sounds for simulated people: tones, and short spoken clips that the project ships."""
+
+import math
+import struct
+import wave
+from pathlib import Path
+
+RATE_HZ = 8000
+VOICES = Path(__file__).parent / "voices"
+TONE_AMPLITUDE = 8000
+
+
+def sound_file(play: str, folder: Path) -> Path | None:
+    """The WAV file for `play`: `tone:<Hz>`, a path, a shipped clip's name, or empty for none."""
+    if not play:
+        return None
+    if play.startswith("tone:"):
+        return tone_file(int(play.removeprefix("tone:")), folder)
+    clip = VOICES / f"{play}.wav"
+    return clip if clip.exists() else Path(play)
+
+
+def tone_file(hz: int, folder: Path) -> Path:
+    """One second of a sine, whole periods, so that it loops without a click."""
+    path = folder / f"tone-{hz}.wav"
+    if path.exists():
+        return path
+    wave_of = [
+        round(TONE_AMPLITUDE * math.sin(2 * math.pi * hz * i / RATE_HZ)) for i in range(RATE_HZ)
+    ]
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(RATE_HZ)
+        out.writeframes(struct.pack(f"<{RATE_HZ}h", *wave_of))
+    return path

@@ -1,0 +1,214 @@
+"""The gateway's book of calls: which worker has which, what is owed to the core. Pure.
+
+Reports leave here without a number (`seq` 0); the spool numbers them.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from dispatch.contracts import gateway as gw
+from dispatch.contracts.ids import CallId, CallRef, SeatId
+from telephony import worker_messages as wire
+
+ORDERS_REMEMBERED_MAX = 10_000
+EMERGENCY_NUMBER = "120"
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """One call that is alive."""
+
+    call_ref: str
+    worker: str
+    since_ms: int
+    ordered: bool = False
+    over: bool = False
+    placed: gw.OrderPlace | None = None
+
+
+class ToDo(msgspec.Struct, frozen=True, kw_only=True):
+    """One line for one worker."""
+
+    worker: str
+    line: wire.ToWorker
+
+
+class CallBook:
+    """Bookkeeping; `since_ms` and `now_ms` are monotonic, `at_ms` is wall time."""
+
+    def __init__(self, gateway_id: str) -> None:
+        self._gateway_id = gateway_id
+        self._calls: dict[str, Entry] = {}
+        self._orders: OrderedDict[str, None] = OrderedDict()
+        self._placed = 0
+        self.orders_unknown = 0
+
+    def alive(self) -> list[str]:
+        """Calls whose caller is still there, as `Welcome` lists them; a placed one once offered."""
+        return [entry.call_ref for entry in self._calls.values() if not entry.over]
+
+    def busy(self, worker: str) -> bool:
+        return any(entry.worker == worker for entry in self._calls.values())
+
+    def call_of(self, worker: str) -> str:
+        """The call that this worker has, or empty."""
+        return next((e.call_ref for e in self._calls.values() if e.worker == worker), "")
+
+    # ---- from workers
+
+    def heard(self, worker: str, line: wire.FromWorker, now_ms: int) -> list[gw.Report]:
+        """What the core must learn from a worker's line."""
+        match line:
+            case wire.Ready() | wire.Alive():
+                return []
+            case wire.Invited():
+                return [self._invited(worker, line, now_ms)]
+            case wire.Joined():
+                return self._joined(line)
+            case wire.SeatLost():
+                return [
+                    gw.SeatFailed(
+                        seq=0,
+                        at_ms=line.at_ms,
+                        call_ref=CallRef(line.call_ref),
+                        seat_id=SeatId(line.seat_id),
+                        sip_code=line.sip_code,
+                        reason=line.reason,
+                    )
+                ]
+            case wire.NotPlaced():
+                return self._not_placed(line.call_ref, line.at_ms, line.sip_code, line.reason)
+            case wire.Over():
+                return self._over(line.call_ref, line.at_ms, line.by, line.sip_code)
+            case wire.Closed():
+                self._calls.pop(line.call_ref, None)
+                return []
+            case _:
+                assert_never(line)
+
+    def _invited(self, worker: str, line: wire.Invited, now_ms: int) -> gw.Offered:
+        self._calls[line.call_ref] = Entry(call_ref=line.call_ref, worker=worker, since_ms=now_ms)
+        return gw.Offered(
+            seq=0,
+            at_ms=line.at_ms,
+            call_ref=CallRef(line.call_ref),
+            caller_number=line.caller_number,
+            called=line.called,
+            trunk=line.trunk,
+            geolocation=line.geolocation,
+            pidf=line.pidf,
+        )
+
+    def _joined(self, line: wire.Joined) -> list[gw.Report]:
+        call_ref = CallRef(line.call_ref)
+        connected = gw.Connected(
+            seq=0, at_ms=line.at_ms, call_ref=call_ref, seat_id=SeatId(line.seat_id)
+        )
+        entry = self._calls.get(line.call_ref)
+        if not line.placed or entry is None or entry.placed is None:
+            return [connected]
+        offered = gw.Offered(
+            seq=0,
+            at_ms=line.at_ms,
+            call_ref=call_ref,
+            caller_number=entry.placed.number,
+            called=EMERGENCY_NUMBER,
+            callback_of=entry.placed.callback_of,
+            seat_id=entry.placed.seat_id,
+        )
+        entry.placed = None
+        return [offered, connected]
+
+    def _over(self, call_ref: str, at_ms: int, by: str, sip_code: int) -> list[gw.Report]:
+        entry = self._calls.get(call_ref)
+        if entry is None or entry.over:
+            return []
+        entry.over = True
+        return [gw.Ended(seq=0, at_ms=at_ms, call_ref=CallRef(call_ref), by=by, sip_code=sip_code)]
+
+    def _not_placed(self, call_ref: str, at_ms: int, sip_code: int, reason: str) -> list[gw.Report]:
+        entry = self._calls.get(call_ref)
+        if entry is None or entry.placed is None:
+            return self._over(call_ref, at_ms, "system", sip_code)
+        order, entry.placed, entry.over = entry.placed, None, True
+        return [_place_failed(order, at_ms, sip_code, reason)]
+
+    def worker_died(self, worker: str, at_ms: int) -> tuple[str, list[gw.Report]]:
+        """Its call, or empty, and what the core must learn: the call is over, by the system."""
+        call_ref = self.call_of(worker)
+        if not call_ref:
+            return "", []
+        reports = self._not_placed(call_ref, at_ms, 500, "the worker died")
+        self._calls.pop(call_ref, None)
+        return call_ref, reports
+
+    # ---- from the core, or from the lack of it
+
+    def order(
+        self, order: gw.Order, idle: Sequence[str], *, at_ms: int, now_ms: int
+    ) -> tuple[ToDo | None, list[gw.Report]]:
+        """What to tell which worker; an order that was seen before does nothing."""
+        if order.order_id in self._orders:
+            return None, []
+        self._orders[order.order_id] = None
+        if len(self._orders) > ORDERS_REMEMBERED_MAX:
+            self._orders.popitem(last=False)
+        if isinstance(order, gw.OrderPlace):
+            return self._place(order, idle, at_ms=at_ms, now_ms=now_ms)
+        entry = self._calls.get(order.call_ref)
+        if entry is None or entry.over:
+            self.orders_unknown += 1
+            return None, []
+        entry.ordered = True
+        return ToDo(worker=entry.worker, line=_line_of(order)), []
+
+    def _place(
+        self, order: gw.OrderPlace, idle: Sequence[str], *, at_ms: int, now_ms: int
+    ) -> tuple[ToDo | None, list[gw.Report]]:
+        if not idle:
+            return None, [_place_failed(order, at_ms, 503, "no worker is free")]
+        self._placed += 1
+        call_ref = f"{self._gateway_id}-{at_ms}-p{self._placed}"
+        self._calls[call_ref] = Entry(
+            call_ref=call_ref, worker=idle[0], since_ms=now_ms, ordered=True, placed=order
+        )
+        line = wire.Place(
+            call_ref=call_ref, number=order.number, seat_id=order.seat_id, phone=order.phone
+        )
+        return ToDo(worker=idle[0], line=line), []
+
+    def unattended(self, now_ms: int, after_ms: int) -> list[ToDo]:
+        """Calls that have rung for too long without an order: hold them."""
+        late = [
+            entry
+            for entry in self._calls.values()
+            if not entry.ordered and not entry.over and now_ms - entry.since_ms >= after_ms
+        ]
+        for entry in late:
+            entry.ordered = True
+        return [ToDo(worker=e.worker, line=wire.Hold(call_ref=e.call_ref)) for e in late]
+
+
+def _line_of(order: gw.OrderHold | gw.OrderBridge | gw.OrderRelease) -> wire.ToWorker:
+    match order:
+        case gw.OrderHold():
+            return wire.Hold(call_ref=order.call_ref)
+        case gw.OrderBridge():
+            return wire.Bridge(call_ref=order.call_ref, seat_id=order.seat_id, phone=order.phone)
+        case gw.OrderRelease():
+            return wire.Release(call_ref=order.call_ref)
+        case _:
+            assert_never(order)
+
+
+def _place_failed(order: gw.OrderPlace, at_ms: int, sip_code: int, reason: str) -> gw.PlaceFailed:
+    return gw.PlaceFailed(
+        seq=0,
+        at_ms=at_ms,
+        callback_of=CallId(order.callback_of),
+        seat_id=order.seat_id,
+        sip_code=sip_code,
+        reason=reason,
+    )

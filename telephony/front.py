@@ -1,0 +1,66 @@
+"""Kamailio as a child of the gateway: started, watched, started again."""
+
+import asyncio
+import logging
+
+from telephony import kamailio
+from telephony.settings import GatewaySettings
+
+RESTART_S = 1.0
+READY_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Front:
+    """`active` survives a restart of Kamailio."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._files = kamailio.write(settings)
+        self.control = kamailio.KamailioControl(self._files.control)
+        self.active = settings.kamailio.active_at_start
+        self.starts = 0
+        self.pid = 0
+
+    async def run(self) -> None:
+        """Keep Kamailio running until cancelled; end it then."""
+        while True:
+            await self._one_life()
+            await asyncio.sleep(RESTART_S)
+
+    async def ready(self) -> None:
+        """Wait until it answers."""
+        await asyncio.to_thread(self.control.wait_ready, READY_TIMEOUT_S)
+
+    async def set_active(self, *, active: bool) -> None:
+        """Open or close the front; remembered for the next start."""
+        self.active = active
+        await asyncio.to_thread(self.control.set_active, active=active)
+
+    async def _one_life(self) -> None:
+        log_path = self._settings.kamailio_path / "kamailio.log"
+        with log_path.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                *kamailio.command(self._settings, self._files),
+                stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+        self.pid = process.pid
+        self.starts += 1
+        try:
+            if self.starts > 1:
+                await self.ready()
+                await self.set_active(active=self.active)
+            code = await process.wait()
+            log.error("kamailio ended with %s, see %s", code, log_path.name)
+        finally:
+            self.pid = 0
+            if process.returncode is None:
+                process.terminate()
+                try:
+                    async with asyncio.timeout(STOP_TIMEOUT_S):
+                        await process.wait()
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()

@@ -1,0 +1,172 @@
+"""Kamailio's configuration, written from typed settings, and the switch that opens and
+closes it."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from dispatch.contracts.errors import BadInput
+from telephony.settings import GatewaySettings, KamailioSettings
+
+TEMPLATE = Path(__file__).parent / "kamailio.cfg.in"
+REPLY_BYTES_MAX = 65_536
+RPC_TIMEOUT_S = 2.0
+READY_POLL_S = 0.05
+
+
+class KamailioFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the written files stand."""
+
+    config: Path
+    dispatcher_list: Path
+    control: Path
+
+
+def write(settings: GatewaySettings) -> KamailioFiles:
+    """Write the configuration below the gateway's data folder; readable by its owner only."""
+    folder = settings.kamailio_path
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    files = KamailioFiles(
+        config=folder / "kamailio.cfg",
+        dispatcher_list=folder / "dispatcher.list",
+        control=folder / "ctl",
+    )
+    files.control.unlink(missing_ok=True)
+    files.dispatcher_list.write_text(dispatcher_list(settings), encoding="ascii")
+    descriptor = os.open(files.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        out.write(config(settings, files))
+    return files
+
+
+def command(settings: GatewaySettings, files: KamailioFiles) -> list[str]:
+    """The command that runs Kamailio in the foreground, ended with its parent where possible."""
+    front = settings.kamailio
+    program = shutil.which(front.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if program is None:
+        raise BadInput("kamailio.program", f"{front.program} not found", mend="install kamailio")
+    folder = str(settings.kamailio_path)
+    line = [program, "-DD", "-E", "-f", str(files.config), "-m", str(front.shm_mib), "-w", folder]
+    line += ["-Y", folder]
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", *line] if setpriv else line
+
+
+def dispatcher_list(settings: GatewaySettings) -> str:
+    """Set 1 are the workers, set 2 the peers for calls to the outside."""
+    front, pool = settings.kamailio, settings.pool
+    workers = [
+        f"1 sip:{front.internal_host}:{pool.sip_port_base + i} 0 0 duid=w{i};maxload=1"
+        for i in range(pool.size)
+    ]
+    peers = [
+        f"2 sip:{peer.host}:{peer.port} 16 {len(front.peers) - i} duid=p{i}"
+        for i, peer in enumerate(front.peers)
+    ]
+    return "\n".join([*workers, *peers]) + "\n"
+
+
+def config(settings: GatewaySettings, files: KamailioFiles) -> str:
+    """The text of `kamailio.cfg`."""
+    front = settings.kamailio
+    listen = f"{front.listen_host}:{front.listen_port}"
+    advertise = (
+        f" advertise {front.advertise_host}:{front.listen_port}" if front.advertise_host else ""
+    )
+    values = {
+        "children": str(front.children),
+        "no_tcp": "no" if front.tcp else "yes",
+        "listen": listen,
+        "advertise": advertise,
+        "listen_tcp": f"listen=tcp:{listen}{advertise}" if front.tcp else "",
+        "internal": f"{front.internal_host}:{front.internal_port}",
+        "internal_host": front.internal_host,
+        "internal_port": str(front.internal_port),
+        "control": str(files.control),
+        "dispatcher_list": str(files.dispatcher_list),
+        "active": "1" if front.active_at_start else "0",
+        "seats": "\n".join(_seats(front)),
+        "sources": "\n".join(_sources(front)),
+        "retry_after_s": str(front.retry_after_s),
+        "realm": front.realm,
+    }
+    text = TEMPLATE.read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace(f"@@{name}@@", value)
+    return text
+
+
+def _seats(front: KamailioSettings) -> list[str]:
+    lines = []
+    for phone in front.phones:
+        secret = f"{phone.user}:{front.realm}:{phone.password}".encode()
+        ha1 = hashlib.md5(secret, usedforsecurity=False).hexdigest()  # RFC 2617's HA1
+        lines.append(f'    $sht(seats=>{phone.user}) = "{ha1}";')
+    return lines
+
+
+def _sources(front: KamailioSettings) -> list[str]:
+    return [
+        f'    if ($var(trunk) == "" && is_in_subnet("$si", "{source.cidr}"))'
+        f' {{ $var(trunk) = "{source.name}"; }}'
+        for source in front.sources
+    ]
+
+
+class KamailioControl:
+    """Speaks JSON-RPC with a running Kamailio over its Unix socket. Blocking, bounded in time."""
+
+    def __init__(self, control: Path) -> None:
+        self._control = control
+
+    def set_active(self, *, active: bool) -> None:
+        """Take calls, or answer every INVITE and OPTIONS with 503 and Retry-After."""
+        self.call("htable.seti", ["state", "active", 1 if active else 0])
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            self.call("core.version", [])
+        except OSError:
+            return False
+        return True
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Return when it answers.
+
+        Raises:
+            OSError: it did not within `timeout_s`.
+        """
+        for _ in range(round(timeout_s / READY_POLL_S)):
+            if self.ready():
+                return
+            time.sleep(READY_POLL_S)
+        raise OSError(f"kamailio does not answer at {self._control.name}; see its kamailio.log")
+
+    def call(self, method: str, params: list[object]) -> object:
+        """One request.
+
+        Raises:
+            OSError: no Kamailio answers.
+            BadInput: Kamailio refuses.
+        """
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        with (
+            tempfile.TemporaryDirectory(prefix="d120k") as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own,
+        ):
+            own.bind(f"{folder}/r")
+            own.settimeout(RPC_TIMEOUT_S)
+            own.sendto(json.dumps(request).encode(), str(self._control))
+            reply = json.loads(own.recv(REPLY_BYTES_MAX))
+        if not isinstance(reply, dict) or "result" not in reply:
+            raise BadInput(f"kamailio {method}", str(reply)[:200], mend="see Kamailio's log")
+        return reply["result"]

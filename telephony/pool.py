@@ -1,0 +1,187 @@
+"""The pool of worker processes: starts them, hears them, kills the silent, replaces the dead."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from telephony import worker_messages as wire
+from telephony.settings import RTP_PORTS_A_WORKER, GatewaySettings
+
+RESTART_S_MIN = 0.1
+RESTART_S_MAX = 5.0
+STOP_TIMEOUT_S = 5.0
+UNSENT_BYTES_MAX = 1_000_000
+
+log = logging.getLogger(__name__)
+
+
+class WorkerSlot:
+    """One place in the pool: its ports stay, its process comes and goes."""
+
+    def __init__(self, index: int, settings: GatewaySettings) -> None:
+        pool, front = settings.pool, settings.kamailio
+        self.name = f"w{index}"
+        self.settings = wire.WorkerSettings(
+            name=self.name,
+            gateway_id=settings.gateway_id,
+            sip_host=front.internal_host,
+            sip_port=pool.sip_port_base + index,
+            rtp_host=settings.rtp_host,
+            rtp_port=pool.rtp_port_base + index * RTP_PORTS_A_WORKER,
+            rtp_ports=RTP_PORTS_A_WORKER,
+            kamailio=f"{front.internal_host}:{front.internal_port}",
+            live_dir=str(settings.recordings_path / "live"),
+            announcement=str(settings.announcement_path),
+            seat_answer_timeout_s=pool.seat_answer_timeout_s,
+            place_answer_timeout_s=pool.place_answer_timeout_s,
+        )
+        self.ready = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.gone.set()
+        self.stopping = False
+        self.calls = 0
+        self.pid = 0
+        self.starts = 0
+        self.writer: asyncio.StreamWriter | None = None
+
+    def tell(self, line: wire.ToWorker) -> bool:
+        """Send a line; False when the worker is not there."""
+        if self.writer is None or self.writer.is_closing():
+            return False
+        if self.writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            log.error("worker %s does not read; cut", self.name)
+            self.writer.transport.abort()
+            return False
+        self.writer.write(msgspec.json.encode(line) + b"\n")
+        return True
+
+
+class Pool:
+    """`heard` gets every line, `died` the name of a worker whose process is gone."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        heard: Callable[[str, wire.FromWorker], None],
+        died: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._heard = heard
+        self._died = died
+        self._closing = False
+        self.slots = {f"w{i}": WorkerSlot(i, settings) for i in range(settings.pool.size)}
+
+    async def run(self) -> None:
+        """Keep every slot filled until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for slot in self.slots.values():
+                tasks.create_task(self._keep(slot), name=f"worker {slot.name}")
+
+    async def all_ready(self) -> None:
+        """Wait until every worker listens."""
+        for slot in self.slots.values():
+            await slot.ready.wait()
+
+    def idle(self, busy: Callable[[str], bool]) -> list[str]:
+        """Workers that could take a call, the last first: Kamailio fills from the front."""
+        able = [s for s in self.slots.values() if s.ready.is_set() and not s.stopping]
+        return [slot.name for slot in reversed(able) if not busy(slot.name)]
+
+    def call_over(self, name: str) -> None:
+        """Count a call; recycle the worker when it has had enough of them."""
+        slot = self.slots[name]
+        slot.calls += 1
+        if slot.calls >= self._settings.pool.calls_before_recycle and not slot.stopping:
+            slot.stopping = True
+            slot.tell(wire.Stop())
+
+    async def _keep(self, slot: WorkerSlot) -> None:
+        wait_s = RESTART_S_MIN
+        while not self._closing:
+            was_ready = await self._one_life(slot)
+            self._died(slot.name)
+            wait_s = RESTART_S_MIN if was_ready else min(wait_s * 2, RESTART_S_MAX)
+            await asyncio.sleep(wait_s)
+
+    async def _one_life(self, slot: WorkerSlot) -> bool:
+        ours, theirs = socket.socketpair()
+        process: asyncio.subprocess.Process | None = None
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "telephony.worker", str(theirs.fileno()),
+                    msgspec.json.encode(slot.settings).decode(), pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                )  # fmt: skip
+            reader, slot.writer = await asyncio.open_connection(
+                sock=ours, limit=wire.LINE_BYTES_MAX * 2
+            )
+            slot.gone.clear()
+            slot.pid, slot.calls, slot.stopping = process.pid, 0, False
+            slot.starts += 1
+            await self._hear(slot, reader, process)
+        finally:
+            was_ready = slot.ready.is_set()
+            slot.ready.clear()
+            if slot.writer is not None:
+                slot.writer.close()
+                slot.writer = None
+            ours.close()
+            if process is not None:
+                await self._end(process)
+            slot.pid = 0
+            slot.gone.set()
+        if process.returncode:
+            log.error("worker %s ended with %s", slot.name, process.returncode)
+        return was_ready
+
+    async def _hear(
+        self, slot: WorkerSlot, reader: asyncio.StreamReader, process: asyncio.subprocess.Process
+    ) -> None:
+        decoder: msgspec.json.Decoder[wire.FromWorker] = msgspec.json.Decoder(wire.FromWorker)
+        timeout_s = self._settings.pool.heartbeat_timeout_s
+        try:
+            while True:
+                limit_s = timeout_s if slot.ready.is_set() else timeout_s * 4
+                async with asyncio.timeout(limit_s):
+                    text = await reader.readline()
+                if not text:
+                    return
+                line = decoder.decode(text)
+                if isinstance(line, wire.Ready):
+                    slot.ready.set()
+                self._heard(slot.name, line)
+        except TimeoutError:
+            log.warning("worker %s is silent; killed", slot.name)
+            process.kill()
+        except (OSError, ValueError) as error:  # ValueError: a line beyond all limits
+            log.warning("worker %s cannot be read: %r", slot.name, error)
+            process.kill()
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def close(self, call_of: Callable[[str], str]) -> None:
+        """End all calls and workers, and wait until they are gone."""
+        self._closing = True
+        for slot in self.slots.values():
+            slot.stopping = True
+            if call_ref := call_of(slot.name):
+                slot.tell(wire.Release(call_ref=call_ref))
+            slot.tell(wire.Stop())
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                for slot in self.slots.values():
+                    await slot.gone.wait()
+        except TimeoutError:
+            log.warning("workers do not leave: %s", [s.name for s in self.slots.values() if s.pid])

@@ -1,0 +1,168 @@
+"""Recordings: legs as they grow, repair after a crash, and the stereo master.
+
+A leg is a mono 16-bit WAV that PJSIP writes, named so that it can be placed without any memory:
+`<call_ref>.<side>.<n>.<started_at_ms>.wav`. The master has the caller left and the seat right, both
+placed by their start times.
+"""
+
+import datetime
+import hashlib
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.contracts.errors import BadInput
+from telephony.peaks import peaks_of
+
+RATE_HZ = 8000
+HEADER_BYTES = 44
+BEIJING = datetime.timezone(datetime.timedelta(hours=8))
+SAMPLES_MAX = RATE_HZ * 3600 * 6
+"""Six hours: nobody speaks longer with 120, and a wrong clock must not fill the disk."""
+SIDES = ("caller", "seat")
+
+Samples = NDArray[np.int16]
+
+
+class LegFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg's file and what its name says."""
+
+    path: Path
+    call_ref: str
+    side: str
+    started_at_ms: int
+
+
+class Master(msgspec.Struct, frozen=True, kw_only=True):
+    """The stereo master. `path` is relative to the recordings folder."""
+
+    path: str
+    sha256: str
+    duration_ms: int
+    started_at_ms: int
+
+
+def leg_name(call_ref: str, side: str, index: int, started_at_ms: int) -> str:
+    """The file name of a leg."""
+    return f"{call_ref}.{side}.{index}.{started_at_ms}.wav"
+
+
+def leg_of(path: Path) -> LegFile | None:
+    """What a leg's name says; None for any other file."""
+    parts = path.name.split(".")
+    if len(parts) != 5 or parts[4] != "wav" or parts[1] not in SIDES:
+        return None
+    if not (parts[2].isdigit() and parts[3].isdigit() and parts[0]):
+        return None
+    return LegFile(path=path, call_ref=parts[0], side=parts[1], started_at_ms=int(parts[3]))
+
+
+def legs_in(live_dir: Path, call_ref: str = "") -> list[LegFile]:
+    """The legs that lie in `live_dir`, of one call or of all, oldest first."""
+    found = [leg for path in live_dir.glob("*.wav") if (leg := leg_of(path)) is not None]
+    mine = [leg for leg in found if call_ref in {"", leg.call_ref}]
+    return sorted(mine, key=lambda leg: (leg.started_at_ms, leg.path.name))
+
+
+def read_leg(path: Path) -> Samples:
+    """The samples of a leg, also when a crash left its header with lengths of zero.
+
+    Raises:
+        BadInput: it is no mono 16-bit WAV at 8 kHz.
+    """
+    raw = path.read_bytes()
+    if not raw:
+        return np.zeros(0, dtype=np.int16)
+    at = 12
+    if len(raw) < at or raw[:4] != b"RIFF" or raw[8:12] != b"WAVE":
+        raise BadInput(path.name, "no WAV header", mend="keep the file and look at it by hand")
+    while at + 8 <= len(raw):
+        name, size = raw[at : at + 4], struct.unpack_from("<I", raw, at + 4)[0]
+        if name == b"fmt " and at + 24 <= len(raw):
+            kind, channels, rate_hz = struct.unpack_from("<HHI", raw, at + 8)
+            bits = struct.unpack_from("<H", raw, at + 22)[0]
+            if (kind, channels, rate_hz, bits) != (1, 1, RATE_HZ, 16):
+                raise BadInput(path.name, "not mono 16-bit 8 kHz", mend="record with the worker")
+        if name == b"data":
+            body = raw[at + 8 :] if size == 0 else raw[at + 8 : at + 8 + size]
+            return np.frombuffer(body[: len(body) // 2 * 2], dtype="<i2").astype(np.int16)
+        at += 8 + size + (size & 1)
+    return np.zeros(0, dtype=np.int16)
+
+
+def wav_header(data_bytes: int, channels: int) -> bytes:
+    """A canonical 44-byte header."""
+    block = channels * 2
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF", 36 + data_bytes, b"WAVE", b"fmt ", 16, 1, channels, RATE_HZ, RATE_HZ * block,
+        block, 16, b"data", data_bytes,
+    )  # fmt: skip
+
+
+def repair(path: Path) -> bool:
+    """Give a leg a true header in place; True if something was wrong."""
+    samples = read_leg(path)
+    whole = wav_header(len(samples) * 2, 1) + samples.astype("<i2").tobytes()
+    if path.read_bytes() == whole:
+        return False
+    _write(path, whole)
+    return True
+
+
+def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Master | None:
+    """Write the master and its peaks; None when nothing was said. Atomic, and on disk on return."""
+    tracks = [(leg, read_leg(leg.path)) for leg in legs]
+    tracks = [(leg, samples) for leg, samples in tracks if len(samples)]
+    if not tracks:
+        return None
+    started_at_ms = min(leg.started_at_ms for leg, _ in tracks)
+    ends = [_offset(leg, started_at_ms) + len(samples) for leg, samples in tracks]
+    stereo = np.zeros((min(max(ends), SAMPLES_MAX), 2), dtype=np.int16)
+    for leg, samples in tracks:
+        at, side = _offset(leg, started_at_ms), SIDES.index(leg.side)
+        room = stereo[at : at + len(samples), side]
+        mixed = room.astype(np.int32) + samples[: len(room)]
+        room[:] = np.clip(mixed, -32768, 32767).astype(np.int16)
+    day = datetime.datetime.fromtimestamp(started_at_ms / 1000, BEIJING).strftime("%Y-%m-%d")
+    folder = recordings_dir / day
+    folder.mkdir(parents=True, exist_ok=True)
+    body = stereo.astype("<i2").tobytes()
+    whole = wav_header(len(body), 2) + body
+    _write(folder / f"{call_ref}.peaks.json", msgspec.json.encode(peaks_of(stereo, RATE_HZ)))
+    _write(folder / f"{call_ref}.wav", whole)
+    return Master(
+        path=f"{day}/{call_ref}.wav",
+        sha256=hashlib.sha256(whole).hexdigest(),
+        duration_ms=len(stereo) * 1000 // RATE_HZ,
+        started_at_ms=started_at_ms,
+    )
+
+
+def discard(legs: Sequence[LegFile]) -> None:
+    """Remove legs whose master is on disk."""
+    for leg in legs:
+        leg.path.unlink(missing_ok=True)
+
+
+def _offset(leg: LegFile, started_at_ms: int) -> int:
+    return min((leg.started_at_ms - started_at_ms) * RATE_HZ // 1000, SAMPLES_MAX)
+
+
+def _write(path: Path, whole: bytes) -> None:
+    new = path.with_name(path.name + ".new")
+    with new.open("wb") as out:
+        out.write(whole)
+        out.flush()
+        os.fsync(out.fileno())
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

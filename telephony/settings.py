@@ -1,0 +1,190 @@
+"""The gateway's settings: one file (TOML or JSON), typed, every field with a reason to be there."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from dispatch.contracts.errors import BadInput
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+SipUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._+-]{1,32}$")]
+
+RTP_PORTS_A_WORKER = 20
+"""PJSIP's port range must exceed twice the legs of a call (four at most)."""
+ADDRESS = re.compile(r"^[A-Za-z0-9.-]{1,253}$")
+UNIX_PATH_BYTES_MAX = 100
+"""Linux allows 108 in `sun_path`; a client's reply socket is a little longer than the server's."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base: named fields, and a mistyped one is refused."""
+
+
+class TrunkSource(Part, frozen=True):
+    """Who may send emergency calls: a network, and the name that calls from it carry."""
+
+    cidr: str
+    name: Name = "trunk"
+
+
+class TrunkPeer(Part, frozen=True):
+    """Where calls to the outside go; the first that answers is used."""
+
+    host: str
+    port: Port = 5060
+
+
+class SeatPhone(Part, frozen=True):
+    """A seat's phone: user part and password at the registrar."""
+
+    user: SipUser
+    password: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+
+class KamailioSettings(Part, frozen=True):
+    """The SIP front. `listen_host` is where trunks and phones send; workers use a port of their own
+    on loopback.
+    """
+
+    listen_host: str = "127.0.0.1"
+    listen_port: Port = 5060
+    internal_port: Port = 5062
+    internal_host: str = "127.0.0.1"
+    advertise_host: str = ""
+    """The address that others see, if it is not `listen_host`."""
+    tcp: bool = True
+    realm: str = "dispatch120"
+    sources: tuple[TrunkSource, ...] = (TrunkSource(cidr="127.0.0.1/32"),)
+    peers: tuple[TrunkPeer, ...] = ()
+    phones: tuple[SeatPhone, ...] = ()
+    active_at_start: bool = True
+    retry_after_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 5
+    children: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    shm_mib: Annotated[int, msgspec.Meta(ge=16, le=4096)] = 32
+    program: str = "kamailio"
+
+
+class PoolSettings(Part, frozen=True):
+    """The workers: one emergency call each. `size` is the most calls at once."""
+
+    size: Count = 8
+    sip_port_base: Port = 5100
+    rtp_port_base: Port = 20000
+    rtp_host: str = ""
+    """The address in SDP; empty means Kamailio's `advertise_host` or `listen_host`."""
+    calls_before_recycle: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 200
+    heartbeat_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 5.0
+    seat_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 20.0
+    place_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=180)] = 60.0
+
+
+class GatewaySettings(Part, frozen=True):
+    """All of one gateway. `link` is `unix:<path>` or `tcp:<host>:<port>`, where the core
+    connects."""
+
+    gateway_id: Name
+    data_dir: str
+    """Spool, recordings and Kamailio's files live below it."""
+    link: str
+    secret: Annotated[str, msgspec.Meta(min_length=8, max_length=256)]
+    recordings_dir: str = ""
+    """Empty means `<data_dir>/recordings`."""
+    announcement: str = ""
+    """A WAV file, 8 kHz mono; empty means the shipped one."""
+    kamailio: KamailioSettings = KamailioSettings()
+    pool: PoolSettings = PoolSettings()
+    start_kamailio: bool = True
+    """False when a Kamailio outside the gateway is in front."""
+    hold_unattended_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 10.0
+    """A ringing call without an order from the core gets the announcement after this time."""
+    hold_core_away_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 2.0
+    """The same while no core is connected."""
+    spool_reports_max: Annotated[int, msgspec.Meta(ge=100, le=10_000_000)] = 100_000
+
+    @property
+    def recordings_path(self) -> Path:
+        return Path(self.recordings_dir) if self.recordings_dir else self.data_path / "recordings"
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir)
+
+    @property
+    def spool_path(self) -> Path:
+        return self.data_path / "spool"
+
+    @property
+    def kamailio_path(self) -> Path:
+        return self.data_path / "kamailio"
+
+    @property
+    def announcement_path(self) -> Path:
+        shipped = Path(__file__).parent / "sounds" / "announcement.wav"
+        return Path(self.announcement) if self.announcement else shipped
+
+    @property
+    def rtp_host(self) -> str:
+        front = self.kamailio
+        return self.pool.rtp_host or front.advertise_host or front.listen_host
+
+
+def load(path: Path) -> GatewaySettings:
+    """Read and check a settings file.
+
+    Raises:
+        BadInput: the file cannot be read, or a field is wrong.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BadInput(str(path), str(error), mend="give a readable file") from error
+    decoder = msgspec.json.decode if path.suffix == ".json" else msgspec.toml.decode
+    try:
+        settings = decoder(raw, type=GatewaySettings)
+    except msgspec.DecodeError as error:
+        raise BadInput(str(path), str(error), mend="see docs/telephony.md, Settings") from error
+    check(settings)
+    return settings
+
+
+def check(settings: GatewaySettings) -> None:
+    """Refuse settings that could not work.
+
+    Raises:
+        BadInput: with the field at fault.
+    """
+    front, pool = settings.kamailio, settings.pool
+    for field, host in (
+        ("kamailio.listen_host", front.listen_host),
+        ("kamailio.internal_host", front.internal_host),
+        ("kamailio.advertise_host", front.advertise_host or "empty"),
+        ("kamailio.realm", front.realm),
+        *((f"kamailio.peers[{i}].host", peer.host) for i, peer in enumerate(front.peers)),
+    ):
+        if not ADDRESS.match(host):
+            raise BadInput(field, f"{host!r} is no host", mend="give an IPv4 address or a name")
+    for i, source in enumerate(front.sources):
+        try:
+            ipaddress.IPv4Network(source.cidr)
+        except ValueError as error:
+            raise BadInput(f"kamailio.sources[{i}].cidr", str(error), mend="a.b.c.d/n") from error
+    if len({phone.user for phone in front.phones}) != len(front.phones):
+        raise BadInput("kamailio.phones", "a user appears twice", mend="name each phone once")
+    if pool.sip_port_base + pool.size > 65535:
+        raise BadInput("pool.sip_port_base", "ports run past 65535", mend="lower base or size")
+    if pool.rtp_port_base + pool.size * RTP_PORTS_A_WORKER > 65535:
+        raise BadInput("pool.rtp_port_base", "ports run past 65535", mend="lower base or size")
+    taken = range(pool.sip_port_base, pool.sip_port_base + pool.size)
+    for field, port in (("listen_port", front.listen_port), ("internal_port", front.internal_port)):
+        if port in taken:
+            raise BadInput(f"kamailio.{field}", "inside the workers' ports", mend="move it")
+    if front.listen_port == front.internal_port and front.listen_host == front.internal_host:
+        raise BadInput("kamailio.internal_port", "equals listen_port", mend="choose another")
+    control = settings.kamailio_path / "ctl"
+    if len(str(control).encode()) > UNIX_PATH_BYTES_MAX:
+        raise BadInput("data_dir", "too long for a Unix socket", mend="a path under 90 bytes")

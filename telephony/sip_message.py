@@ -1,0 +1,104 @@
+"""What an INVITE says, read from its bytes: numbers, Geolocation, and the PIDF-LO part. Pure.
+
+PJSUA2 hands over the message as text; the reading here is lenient (a call must never fail because
+of an odd header) and bounded.
+"""
+
+import re
+
+import msgspec
+
+HEADERS_MAX = 200
+PARTS_MAX = 8
+NUMBER_CHARS_MAX = 32
+GEOLOCATION_CHARS_MAX = 1024
+PIDF_CHARS_MAX = 65_536
+
+_COMPACT = {"f": "from", "t": "to", "c": "content-type", "v": "via", "i": "call-id", "m": "contact"}
+_URI = re.compile(r"(?:sips?|tel):([^@;>?\s]*)", re.IGNORECASE)
+_BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s().-]")
+_NOT_SAFE = re.compile(r"[^0-9A-Za-z+*#_]")
+
+
+class Invite(msgspec.Struct, frozen=True, kw_only=True):
+    """What the dispatch centre needs of an INVITE."""
+
+    caller_number: str
+    called: str
+    trunk: str
+    geolocation: str
+    pidf: str
+
+
+def read_invite(message: str) -> Invite:
+    """Read an INVITE; whatever is missing is empty."""
+    head, _, body = message.replace("\r\n", "\n").partition("\n\n")
+    lines = _unfolded(head)
+    request = lines[0] if lines else ""
+    headers = _headers(lines[1:])
+    return Invite(
+        caller_number=_caller(headers),
+        called=_number_of(request.partition(" ")[2]),
+        trunk=_first(headers, "x-trunk")[:NUMBER_CHARS_MAX],
+        geolocation=_first(headers, "geolocation")[:GEOLOCATION_CHARS_MAX],
+        pidf=_pidf(_first(headers, "content-type"), body),
+    )
+
+
+def _unfolded(head: str) -> list[str]:
+    lines: list[str] = []
+    for line in head.split("\n")[: HEADERS_MAX * 2]:
+        if lines and line[:1] in {" ", "\t"}:
+            lines[-1] += " " + line.strip()
+        else:
+            lines.append(line)
+    return lines[:HEADERS_MAX]
+
+
+def _headers(lines: list[str]) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            key = name.strip().lower()
+            headers.setdefault(_COMPACT.get(key, key), []).append(value.strip())
+    return headers
+
+
+def _first(headers: dict[str, list[str]], name: str) -> str:
+    return headers.get(name, [""])[0]
+
+
+def _caller(headers: dict[str, list[str]]) -> str:
+    for name in ("p-asserted-identity", "from"):
+        for value in headers.get(name, []):
+            number = _number_of(value)
+            if number and number.lower() != "anonymous":
+                return number
+    return ""
+
+
+def _number_of(value: str) -> str:
+    found = _URI.search(value)
+    if found is None:
+        return ""
+    return _NOT_SAFE.sub("", _SEPARATORS.sub("", found.group(1)))[:NUMBER_CHARS_MAX]
+
+
+def _pidf(content_type: str, body: str) -> str:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/pidf+xml":
+        return body.strip()[:PIDF_CHARS_MAX]
+    if not kind.startswith("multipart/"):
+        return ""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        return ""
+    boundary = found.group(1) or found.group(2)
+    for part in body.split("--" + boundary)[1 : PARTS_MAX + 1]:
+        head, _, text = part.lstrip("\n").partition("\n\n")
+        part_type = _first(_headers(_unfolded(head)), "content-type")
+        if part_type.partition(";")[0].strip().lower() == "application/pidf+xml":
+            return text.strip()[:PIDF_CHARS_MAX]
+    return ""

@@ -1,0 +1,257 @@
+"""The gateway's process: pure Python, no PJSIP. Workers below, Kamailio in front, the core beside.
+
+`python -m telephony.supervisor --config <gateway.toml|json>`; prints `ready …` when calls can come.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from dispatch.contracts import gateway as gw
+from dispatch.contracts.errors import BadInput
+from dispatch.contracts.ids import CallRef
+from dispatch.contracts.ports import Clock
+from telephony import recordings
+from telephony import settings as gateway_settings
+from telephony import worker_messages as wire
+from telephony.calls import CallBook, ToDo
+from telephony.clock import SystemClock
+from telephony.front import Front
+from telephony.link import EpochStore, LinkServer
+from telephony.pool import Pool
+from telephony.settings import GatewaySettings
+from telephony.spool import DiskSpool, SpoolFull
+
+TICK_S = 0.1
+MERGES_WAITING_MAX = 1000
+LEGS_SETTLE_S = 3.0
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """One gateway. `run` serves until `stop` is called."""
+
+    def __init__(
+        self, settings: GatewaySettings, clock: Clock, boot_id: str, *, parent_pid: int = 0
+    ) -> None:
+        self._parent = parent_pid
+        self._settings = settings
+        self._clock = clock
+        settings.data_path.mkdir(parents=True, exist_ok=True)
+        self._live = settings.recordings_path / "live"
+        self._live.mkdir(parents=True, exist_ok=True)
+        self.spool = DiskSpool(settings.spool_path, boot_id, settings.spool_reports_max)
+        self.book = CallBook(settings.gateway_id)
+        self.pool = Pool(settings, heard=self._heard, died=self._died)
+        self.link = LinkServer(
+            address=settings.link,
+            secret=settings.secret,
+            gateway_id=settings.gateway_id,
+            spool=self.spool,
+            epochs=EpochStore(settings.spool_path / "epoch"),
+            on_order=self._ordered,
+            calls=self.book.alive,
+        )
+        self.front = Front(settings) if settings.start_kamailio else None
+        self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
+        self._unsynced = asyncio.Event()
+        self._stop = asyncio.Event()
+        self.reports_lost = 0
+
+    def stop(self) -> None:
+        """End all calls and leave."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve. The link listens first, so that the core hears everything."""
+        server = await self.link.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(self.pool.run(), name="pool"),
+                    tasks.create_task(self._tick(), name="tick"),
+                    tasks.create_task(self._sync(), name="sync"),
+                    tasks.create_task(self._merge_all(), name="merge"),
+                ]
+                self._sweep()
+                start = tasks.create_task(self._start(tasks, running), name="start")
+                await self._stop.wait()
+                start.cancel()
+                await self.pool.close(self.book.call_of)
+                for task in running:
+                    task.cancel()
+        finally:
+            server.close()
+            self.link.drop()
+            self.spool.close()
+
+    async def _start(self, tasks: asyncio.TaskGroup, running: list[asyncio.Task[None]]) -> None:
+        await self.pool.all_ready()
+        if self.front is not None:
+            running.append(tasks.create_task(self.front.run(), name="kamailio"))
+            await self.front.ready()
+        front = self._settings.kamailio
+        sys.stdout.write(
+            f"ready sip:120@{front.listen_host}:{front.listen_port} link={self._settings.link}"
+            f" workers={len(self.pool.slots)}\n"
+        )
+        sys.stdout.flush()
+
+    # ---- reports
+
+    def _report(self, report: gw.Report) -> None:
+        try:
+            self.spool.append(report)
+        except SpoolFull as error:
+            self.reports_lost += 1
+            log.critical("report lost: %s (%d so far)", error, self.reports_lost)
+            return
+        except OSError as error:
+            log.critical("spool cannot be written, reports live in memory only: %r", error)
+        self._unsynced.set()
+        self.link.reported()
+
+    def _heard(self, worker: str, line: wire.FromWorker) -> None:
+        for report in self.book.heard(worker, line, self._clock.monotonic_ms()):
+            self._report(report)
+        if isinstance(line, wire.Closed):
+            self.pool.call_over(worker)
+            self._merge_later(line.call_ref)
+
+    def _died(self, worker: str) -> None:
+        call_ref, reports = self.book.worker_died(worker, self._clock.now_ms())
+        for report in reports:
+            self._report(report)
+        if call_ref:
+            self._merge_later(call_ref)
+
+    async def _sync(self) -> None:
+        while True:
+            await self._unsynced.wait()
+            self._unsynced.clear()
+            try:
+                await asyncio.to_thread(self.spool.sync)
+            except OSError as error:
+                log.critical("spool cannot be made durable: %r", error)
+
+    # ---- orders
+
+    def _ordered(self, order: gw.Order) -> None:
+        todo, reports = self.book.order(
+            order,
+            self.pool.idle(self.book.busy),
+            at_ms=self._clock.now_ms(),
+            now_ms=self._clock.monotonic_ms(),
+        )
+        for report in reports:
+            self._report(report)
+        if todo is not None:
+            self._do(todo)
+
+    def _do(self, todo: ToDo) -> None:
+        if not self.pool.slots[todo.worker].tell(todo.line):
+            log.error("worker %s is gone; its call will be reported as ended", todo.worker)
+
+    async def _tick(self) -> None:
+        settings = self._settings
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._parent and not self._stop.is_set() and os.getppid() != self._parent:
+                log.error("the process that started the gateway is gone; leaving")
+                self.stop()
+            away = not self.link.connected
+            limit_s = settings.hold_core_away_s if away else settings.hold_unattended_s
+            now_ms = self._clock.monotonic_ms()
+            for todo in self.book.unattended(now_ms, round(limit_s * 1000)):
+                self._do(todo)
+
+    # ---- recordings
+
+    def _merge_later(self, call_ref: str) -> None:
+        try:
+            self._merges.put_nowait(call_ref)
+        except asyncio.QueueFull:
+            log.warning("recording %s waits for the next start: too many to merge", call_ref)
+
+    def _sweep(self) -> None:
+        """What an earlier boot left behind."""
+        for call_ref in sorted({leg.call_ref for leg in recordings.legs_in(self._live)}):
+            self._merge_later(call_ref)
+
+    async def _merge_all(self) -> None:
+        while True:
+            call_ref = await self._merges.get()
+            if call_ref in self.book.alive():
+                continue
+            try:
+                await self._merge(call_ref)
+            except (OSError, BadInput) as error:
+                log.warning("recording %s could not be merged: %r", call_ref, error)
+
+    async def _merge(self, call_ref: str) -> None:
+        legs = await asyncio.to_thread(recordings.legs_in, self._live, call_ref)
+        master = await asyncio.to_thread(
+            recordings.merge, legs, self._settings.recordings_path, call_ref
+        )
+        if master is not None:
+            self._report(
+                gw.RecordingReady(
+                    seq=0,
+                    at_ms=self._clock.now_ms(),
+                    call_ref=CallRef(call_ref),
+                    path=master.path,
+                    sha256=master.sha256,
+                    duration_ms=master.duration_ms,
+                    started_at_ms=master.started_at_ms,
+                )
+            )
+        await asyncio.to_thread(recordings.discard, legs)
+
+
+class _JsonLog(logging.Formatter):
+    """One JSON object a line; no numbers of callers are ever logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {"level": record.levelname.lower(), "room": record.name}
+        return json.dumps({**entry, "text": record.getMessage()}, ensure_ascii=False)
+
+
+async def _serve(settings: GatewaySettings, parent_pid: int) -> None:
+    clock = SystemClock()
+    boot_id = f"{clock.now_ms():x}-{secrets.token_hex(3)}"
+    supervisor = Supervisor(settings, clock, boot_id, parent_pid=parent_pid)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    await supervisor.run()
+
+
+def main() -> int:
+    """Entry of the process."""
+    arguments = argparse.ArgumentParser(prog="telephony.supervisor", description=__doc__)
+    arguments.add_argument("--config", type=Path, required=True)
+    arguments.add_argument(
+        "--end-with-parent", action="store_true", help="leave when whoever started this is gone"
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLog())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    given = arguments.parse_args()
+    try:
+        settings = gateway_settings.load(given.config)
+    except BadInput as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        return 2
+    asyncio.run(_serve(settings, os.getppid() if given.end_with_parent else 0))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

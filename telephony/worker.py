@@ -1,0 +1,274 @@
+"""The PJSUA2 worker: one process, one emergency call at a time, one thread.
+
+Started by the supervisor as `python -m telephony.worker <fd> <settings JSON>`; `fd` is its end of a
+socket pair. A crash here costs this one call. When the supervisor goes away, the call that is up
+goes on, and the worker leaves after it.
+"""
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+import pjsua2 as pj
+
+from telephony import worker_messages as wire
+from telephony.sip_message import read_invite
+from telephony.worker_call import EmergencyCall
+from telephony.worker_legs import CALLER, Leg, LegEvent
+
+POLL_MS = 10
+ALIVE_EVERY_MS = 1000
+CLOCK_HZ = 8000
+LEGS_MAX = 4
+SHUTDOWN_POLLS_MAX = 200
+
+
+class _Account(pj.Account):  # type: ignore[misc]  # PJSUA2 ships no types
+    def __init__(self, worker: "Worker") -> None:
+        super().__init__()
+        self._worker = worker
+
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
+        try:
+            self._worker.incoming(prm.callId, prm.rdata.wholeMsg)
+        except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
+            sys.stderr.write(f"worker: incoming call failed: {error!r}\n")
+
+
+class Worker:
+    """The process: endpoint, account, the one call, and the line to the supervisor."""
+
+    def __init__(self, settings: wire.WorkerSettings, line: socket.socket) -> None:
+        self._settings = settings
+        self._line = line
+        self._line.settimeout(None)
+        self._inbox = b""
+        self._orphan = False
+        self._stopping = False
+        self._calls = 0
+        self._call: EmergencyCall | None = None
+        self._refused: list[Leg] = []
+        self._dying: list[Leg] = []
+        self._events: deque[LegEvent] = deque()
+        self._endpoint = pj.Endpoint()
+        self._account: _Account | None = None
+        self._encoder = msgspec.json.Encoder()
+        self._decoder: msgspec.json.Decoder[wire.ToWorker] = msgspec.json.Decoder(wire.ToWorker)
+
+    def run(self) -> None:
+        """Until told to stop, or orphaned and idle."""
+        self._start()
+        self._tell(wire.Ready(pid=os.getpid(), port=self._settings.sip_port))
+        alive_at_ms = 0
+        while not (self._call is None and (self._stopping or self._orphan)):
+            self._endpoint.libHandleEvents(POLL_MS)
+            self._drain_events()
+            self._drain_line()
+            self._dying.clear()
+            if self._call is not None:
+                self._call.tick()
+                self._drain_events()
+            self._close_if_over()
+            now_ms = time.monotonic_ns() // 1_000_000
+            if now_ms - alive_at_ms >= ALIVE_EVERY_MS:
+                alive_at_ms = now_ms
+                self._tell(wire.Alive(call_ref=self._call.call_ref if self._call else ""))
+        self._shut_down()
+
+    # ---- PJSIP
+
+    def _start(self) -> None:
+        settings = self._settings
+        config = pj.EpConfig()
+        config.uaConfig.threadCnt = 0
+        config.uaConfig.mainThreadOnly = True
+        config.uaConfig.maxCalls = LEGS_MAX
+        config.uaConfig.userAgent = "dispatch120"
+        config.logConfig.level = 1
+        config.logConfig.consoleLevel = 0
+        config.medConfig.clockRate = CLOCK_HZ
+        config.medConfig.sndClockRate = CLOCK_HZ
+        config.medConfig.sndAutoCloseTime = -1
+        config.medConfig.noVad = True
+        config.medConfig.ecTailLen = 0
+        self._endpoint.libCreate()
+        self._endpoint.libInit(config)
+        transport = pj.TransportConfig()
+        transport.port = settings.sip_port
+        transport.boundAddress = settings.sip_host
+        self._endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+        self._endpoint.libStart()
+        self._endpoint.audDevManager().setNullDev()
+        self._prefer_codecs()
+        account = pj.AccountConfig()
+        account.idUri = f"sip:120@{settings.sip_host}"
+        account.regConfig.registerOnAdd = False
+        media = account.mediaConfig.transportConfig
+        media.port, media.portRange = settings.rtp_port, settings.rtp_ports - 1
+        media.boundAddress = ""
+        media.publicAddress = settings.rtp_host
+        self._account = _Account(self)
+        self._account.create(account)
+
+    def _prefer_codecs(self) -> None:
+        for codec in self._endpoint.codecEnum2():
+            wanted = codec.codecId.startswith(("PCMA/", "PCMU/"))
+            alaw = codec.codecId.startswith("PCMA/")
+            priority = (255 if alaw else 254) if wanted else 0
+            self._endpoint.codecSetPriority(codec.codecId, priority)
+
+    def incoming(self, call_id: int, message: str) -> None:
+        """An INVITE: 180 at once when free, else 486 so that Kamailio tries the next worker."""
+        leg = Leg(self._account, self._events, CALLER, call_id)
+        if self._call is not None or self._stopping or self._orphan:
+            self._refused.append(leg)
+            leg.reply(503 if self._stopping else 486)
+            return
+        leg.reply(180)
+        invite = read_invite(message)
+        at_ms = time.time_ns() // 1_000_000
+        self._calls += 1
+        call = self._new_call(f"{self._settings.gateway_id}-{at_ms}-{self._settings.name}")
+        call.begin(leg, invite.caller_number)
+        self._call = call
+        self._tell(
+            wire.Invited(
+                at_ms=at_ms,
+                call_ref=call.call_ref,
+                caller_number=invite.caller_number,
+                called=invite.called,
+                trunk=invite.trunk,
+                geolocation=invite.geolocation,
+                pidf=invite.pidf,
+            )
+        )
+
+    def _new_call(self, call_ref: str) -> EmergencyCall:
+        return EmergencyCall(
+            call_ref=call_ref,
+            account=self._account,
+            events=self._events,
+            settings=self._settings,
+            tell=self._tell,
+            now_ms=_now_ms,
+        )
+
+    def _drain_events(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if self._call is not None and self._call.owns(event.leg):
+                self._call.on_leg(event)
+            elif event.what == "disconnected" and event.leg in self._refused:
+                self._refused.remove(event.leg)
+            if event.what == "disconnected":
+                # Dropped after the poll, on this thread: a `Call` that outlives its slot would hang
+                # up whoever has the slot next.
+                self._dying.append(event.leg)
+
+    def _close_if_over(self) -> None:
+        if self._call is not None and self._call.over:
+            call_ref, self._call = self._call.call_ref, None
+            self._tell(wire.Closed(call_ref=call_ref))
+
+    def _shut_down(self) -> None:
+        self._endpoint.hangupAllCalls()
+        for _ in range(SHUTDOWN_POLLS_MAX):
+            if not self._refused:
+                break
+            self._endpoint.libHandleEvents(POLL_MS)
+            self._drain_events()
+            self._dying.clear()
+        self._refused.clear()
+        self._events.clear()
+        self._dying.clear()
+        if self._account is not None:
+            self._account.shutdown()
+            self._account = None
+        gc.collect()
+        self._endpoint.libDestroy()
+
+    # ---- the supervisor
+
+    def _drain_line(self) -> None:
+        while not self._orphan and select.select([self._line], [], [], 0)[0]:
+            try:
+                chunk = self._line.recv(wire.LINE_BYTES_MAX)
+            except OSError:
+                chunk = b""
+            if not chunk:
+                self._orphan = True
+                return
+            self._inbox += chunk
+            *lines, self._inbox = self._inbox.split(b"\n")
+            for line in lines:
+                self._order(self._decoder.decode(line))
+
+    def _order(self, order: wire.ToWorker) -> None:
+        call = self._call
+        match order:
+            case wire.Stop():
+                self._stopping = True
+            case wire.Place():
+                self._place(order)
+            case wire.Hold() | wire.Bridge() | wire.Release():
+                if call is None or call.call_ref != order.call_ref:
+                    return
+                match order:
+                    case wire.Hold():
+                        call.hold()
+                    case wire.Bridge():
+                        call.bridge(order)
+                    case wire.Release():
+                        call.release("seat")
+
+    def _place(self, order: wire.Place) -> None:
+        if self._call is not None:
+            self._tell(
+                wire.NotPlaced(
+                    at_ms=_now_ms(), call_ref=order.call_ref, sip_code=486, reason="busy"
+                )
+            )
+            return
+        call = self._new_call(order.call_ref)
+        self._call = call
+        call.place(order)
+
+    def _tell(self, message: wire.FromWorker) -> None:
+        if self._orphan:
+            return
+        try:
+            self._line.sendall(self._encoder.encode(message) + b"\n")
+        except OSError:
+            self._orphan = True
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main() -> None:
+    """Entry of the process."""
+    gc.disable()  # a collection in the middle of a callback could destroy a native object there
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the supervisor decides
+    settings = msgspec.json.decode(sys.argv[2], type=wire.WorkerSettings)
+    Path(settings.live_dir).mkdir(parents=True, exist_ok=True)
+    code = 0
+    with socket.socket(fileno=int(sys.argv[1])) as line:
+        try:
+            Worker(settings, line).run()
+        except pj.Error as error:
+            sys.stderr.write(f"worker {settings.name}: {error.info()}\n")
+            code = 1
+    sys.stderr.flush()
+    os._exit(code)  # native threads may still be leaving; nothing of ours is left to do
+
+
+if __name__ == "__main__":
+    main()

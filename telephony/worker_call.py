@@ -1,0 +1,300 @@
+"""One emergency call in a worker: a caller's leg, a seat's leg, announcement, bridge, recordings.
+
+A call that came in starts with the caller's leg; one that is placed from here with the seat's.
+"""
+
+import enum
+import re
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import pjsua2 as pj
+
+from telephony import worker_messages as wire
+from telephony.recordings import leg_name
+from telephony.worker_legs import CALLER, SEAT, Leg, LegEvent
+
+AUTO_ANSWER = {
+    "Call-Info": "<sip:dispatch120>;answer-after=0",
+    "Alert-Info": "info=alert-autoanswer",
+}
+NUMBER = re.compile(r"^[0-9+*#A-Za-z._-]{1,32}$")
+
+
+class Stage(enum.Enum):
+    """How far the call is."""
+
+    RINGING = "ringing"
+    HELD = "held"
+    DIALLING_SEAT = "dialling_seat"
+    DIALLING_NUMBER = "dialling_number"
+    JOINED = "joined"
+    ENDING = "ending"
+
+
+class EmergencyCall:
+    """The state machine. `tell` sends a line to the supervisor; `now_ms` is wall time."""
+
+    def __init__(
+        self,
+        *,
+        call_ref: str,
+        account: pj.Account,
+        events: deque[LegEvent],
+        settings: wire.WorkerSettings,
+        tell: Callable[[wire.FromWorker], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.call_ref = call_ref
+        self.number = ""
+        self._account = account
+        self._events = events
+        self._settings = settings
+        self._tell = tell
+        self._now_ms = now_ms
+        self._stage = Stage.RINGING
+        self._placed = False
+        self._caller: Leg | None = None
+        self._seat: Leg | None = None
+        self._leaving: list[Leg] = []
+        self._player: pj.AudioMediaPlayer | None = None
+        self._seat_id = ""
+        self._deadline_ms: int | None = None
+        self._told_over = False
+        self._legs = 0
+
+    # ---- what the supervisor wants
+
+    def begin(self, caller: Leg, number: str) -> None:
+        """A caller rings."""
+        self._caller, self.number = caller, number
+
+    def place(self, order: wire.Place) -> None:
+        """Dial the seat; the number follows when the seat answers."""
+        self._placed, self.number = True, order.number
+        self._dial_seat(order.seat_id, order.phone)
+
+    def hold(self) -> None:
+        """Answer with the announcement."""
+        if self._stage in {Stage.RINGING, Stage.HELD} and self._caller is not None:
+            self._answer()
+            self._stage = Stage.HELD
+            self._announce()
+
+    def bridge(self, order: wire.Bridge) -> None:
+        """Answer, and dial a seat; a call that is joined moves to the new seat when it answers."""
+        if self._stage is Stage.ENDING or (self._placed and self._stage is not Stage.JOINED):
+            return
+        self._answer()
+        if self._stage is not Stage.JOINED and self._seat is not None:
+            self._leave(self._seat)
+            self._seat = None
+        self._dial_seat(order.seat_id, order.phone)
+
+    def release(self, by: str) -> None:
+        """End both sides."""
+        self._finish(by, 0)
+
+    # ---- what the legs say
+
+    def on_leg(self, event: LegEvent) -> None:
+        """One event of one of this call's legs."""
+        leg = event.leg
+        match event.what:
+            case "media":
+                self._on_media(leg)
+            case "confirmed":
+                self._on_confirmed(leg)
+            case "disconnected":
+                self._on_gone(leg, event)
+            case "fault":
+                sys.stderr.write(f"worker: {leg.side} leg of {self.call_ref}: {event.reason}\n")
+            case _:
+                return
+
+    def tick(self) -> None:
+        """Watch deadlines."""
+        if self._deadline_ms is None or self._now_ms() < self._deadline_ms:
+            return
+        self._deadline_ms = None
+        if self._stage is Stage.DIALLING_SEAT and self._seat is not None:
+            seat, self._seat = self._seat, None
+            self._leave(seat)
+            self._seat_failed(408, "no answer")
+        elif self._stage is Stage.DIALLING_NUMBER:
+            self._not_placed(408, "no answer")
+
+    def owns(self, leg: Leg) -> bool:
+        return leg is self._caller or leg is self._seat or leg in self._leaving
+
+    @property
+    def over(self) -> bool:
+        """Whether every leg is gone and every file closed."""
+        return (
+            self._stage is Stage.ENDING
+            and self._caller is None
+            and self._seat is None
+            and not self._leaving
+        )
+
+    # ---- inside
+
+    def _answer(self) -> None:
+        if self._caller is not None and self._stage is Stage.RINGING and not self._placed:
+            self._caller.reply(200)
+
+    def _announce(self) -> None:
+        if self._caller is None or self._caller.media is None:
+            return
+        if self._player is None:
+            player = pj.AudioMediaPlayer()
+            player.createPlayer(self._settings.announcement)
+            self._player = player
+        self._player.startTransmit(self._caller.media)
+
+    def _hush(self) -> None:
+        self._player = None
+
+    def _dial_seat(self, seat_id: str, phone: str) -> None:
+        self._seat_id = seat_id
+        self._stage = Stage.DIALLING_SEAT
+        leg = Leg(self._account, self._events, SEAT)
+        headers = {"X-Call-Ref": self.call_ref, "X-Leg": "seat", **AUTO_ANSWER}
+        shown = self.number if NUMBER.match(self.number) else "anonymous"
+        old, self._seat = self._seat, leg
+        if old is not None:
+            self._leave(old)
+        uri = f"sip:{phone}@{self._settings.kamailio}"
+        try:
+            leg.dial(uri, headers, f"<sip:{shown}@{self._settings.sip_host}>")
+        except pj.Error as error:
+            leg.gone = True
+            self._seat = None
+            self._seat_failed(500, str(error))
+            return
+        self._deadline_ms = self._now_ms() + round(self._settings.seat_answer_timeout_s * 1000)
+
+    def _dial_number(self) -> None:
+        self._stage = Stage.DIALLING_NUMBER
+        leg = Leg(self._account, self._events, CALLER)
+        self._caller = leg
+        headers = {"X-Call-Ref": self.call_ref, "X-Leg": "trunk"}
+        uri = f"sip:{self.number}@{self._settings.kamailio}"
+        try:
+            leg.dial(uri, headers, f"<sip:120@{self._settings.sip_host}>")
+        except pj.Error as error:
+            leg.gone = True
+            self._caller = None
+            self._not_placed(500, str(error))
+            return
+        self._deadline_ms = self._now_ms() + round(self._settings.place_answer_timeout_s * 1000)
+
+    def _on_media(self, leg: Leg) -> None:
+        leg.record(lambda: self._file(leg.side))
+        if self._stage is Stage.HELD and leg is self._caller:
+            self._announce()
+        self._join_if_whole()
+
+    def _on_confirmed(self, leg: Leg) -> None:
+        if self._placed and leg is self._seat and self._stage is Stage.DIALLING_SEAT:
+            self._dial_number()
+            return
+        self._join_if_whole()
+
+    def _join_if_whole(self) -> None:
+        caller, seat = self._caller, self._seat
+        if caller is None or seat is None or not caller.confirmed or not seat.confirmed:
+            return
+        if caller.media is None or seat.media is None or self._stage is Stage.ENDING:
+            return
+        self._hush()
+        caller.send_to(seat)
+        seat.send_to(caller)
+        if self._stage is not Stage.JOINED:
+            self._stage = Stage.JOINED
+            self._deadline_ms = None
+            self._tell(
+                wire.Joined(
+                    at_ms=self._now_ms(),
+                    call_ref=self.call_ref,
+                    seat_id=self._seat_id,
+                    placed=self._placed,
+                )
+            )
+
+    def _on_gone(self, leg: Leg, event: LegEvent) -> None:
+        leg.close()
+        if leg in self._leaving:
+            self._leaving.remove(leg)
+        elif leg is self._caller:
+            self._caller = None
+            if self._placed and self._stage is Stage.DIALLING_NUMBER:
+                self._not_placed(event.sip_code, event.reason)
+            else:
+                self._finish(CALLER, event.sip_code)
+        elif leg is self._seat:
+            self._seat = None
+            if self._stage is Stage.DIALLING_SEAT:
+                self._seat_failed(event.sip_code, event.reason)
+            elif self._stage is Stage.DIALLING_NUMBER:
+                self._not_placed(event.sip_code, "the seat hung up")
+            elif self._stage is Stage.JOINED:
+                self._finish(SEAT, event.sip_code)
+
+    def _seat_failed(self, sip_code: int, reason: str) -> None:
+        self._deadline_ms = None
+        if self._placed:
+            self._not_placed(sip_code, reason)
+            return
+        self._stage = Stage.HELD
+        self._announce()
+        self._tell(
+            wire.SeatLost(
+                at_ms=self._now_ms(),
+                call_ref=self.call_ref,
+                seat_id=self._seat_id,
+                sip_code=sip_code,
+                reason=reason,
+            )
+        )
+
+    def _not_placed(self, sip_code: int, reason: str) -> None:
+        if not self._told_over:
+            self._told_over = True
+            self._tell(
+                wire.NotPlaced(
+                    at_ms=self._now_ms(), call_ref=self.call_ref, sip_code=sip_code, reason=reason
+                )
+            )
+        self._end_legs(0)
+
+    def _finish(self, by: str, sip_code: int) -> None:
+        if self._placed and self._stage is not Stage.JOINED and not self._told_over:
+            self._not_placed(sip_code or 487, "released")
+            return
+        if not self._told_over:
+            self._told_over = True
+            self._tell(
+                wire.Over(at_ms=self._now_ms(), call_ref=self.call_ref, by=by, sip_code=sip_code)
+            )
+        self._end_legs(603 if self._stage is Stage.RINGING else 0)
+
+    def _end_legs(self, sip_code: int) -> None:
+        self._stage = Stage.ENDING
+        self._deadline_ms = None
+        self._hush()
+        for leg in (self._caller, self._seat):
+            if leg is not None:
+                leg.end(sip_code if leg.side == CALLER else 0)
+
+    def _leave(self, leg: Leg) -> None:
+        if not leg.gone:
+            self._leaving.append(leg)
+            leg.end()
+
+    def _file(self, side: str) -> Path:
+        self._legs += 1
+        name = leg_name(self.call_ref, side, self._legs, self._now_ms())
+        return Path(self._settings.live_dir) / name

@@ -1,0 +1,135 @@
+"""One leg of a call in a worker: a PJSUA2 `Call` that turns its callbacks into plain events.
+
+Every callback is wrapped: an exception that crosses into PJSIP is lost and leaves the call stuck.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pjsua2 as pj
+
+CALLER = "caller"
+SEAT = "seat"
+
+
+class LegEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a leg. `what` is ringing, confirmed, media or disconnected."""
+
+    leg: "Leg"
+    what: str
+    sip_code: int = 0
+    reason: str = ""
+
+
+class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
+    """A leg and its recorder. All calls from the one PJSIP thread."""
+
+    def __init__(
+        self, account: pj.Account, events: deque[LegEvent], side: str, call_id: int | None = None
+    ) -> None:
+        super().__init__(account, pj.PJSUA_INVALID_ID if call_id is None else call_id)
+        self._events = events
+        self.side = side
+        self.media: pj.AudioMedia | None = None
+        self.recorder: pj.AudioMediaRecorder | None = None
+        self.confirmed = False
+        self.gone = False
+        self.hanging_up = False
+
+    # ---- PJSUA2's callbacks
+
+    def onCallState(self, _prm: pj.OnCallStateParam) -> None:
+        try:
+            info = self.getInfo()
+            state, code, reason = info.state, info.lastStatusCode, info.lastReason
+        except pj.Error as error:
+            state, code, reason = pj.PJSIP_INV_STATE_DISCONNECTED, 500, str(error)
+        if state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self.confirmed = True
+            self._events.append(LegEvent(leg=self, what="confirmed"))
+        elif state == pj.PJSIP_INV_STATE_EARLY:
+            self._events.append(LegEvent(leg=self, what="ringing"))
+        elif state == pj.PJSIP_INV_STATE_DISCONNECTED and not self.gone:
+            self.gone = True
+            self._events.append(
+                LegEvent(leg=self, what="disconnected", sip_code=code, reason=reason)
+            )
+
+    def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:
+        try:
+            info = self.getInfo()  # kept: its vectors die with it
+            for index, media in enumerate(info.media):
+                if media.type == pj.PJMEDIA_TYPE_AUDIO and media.status in {
+                    pj.PJSUA_CALL_MEDIA_ACTIVE,
+                    pj.PJSUA_CALL_MEDIA_REMOTE_HOLD,
+                }:
+                    self.media = self.getAudioMedia(index)
+                    self._events.append(LegEvent(leg=self, what="media"))
+                    return
+            self.media = None
+        except pj.Error as error:
+            self._events.append(LegEvent(leg=self, what="fault", reason=error.info()))
+
+    # ---- ours
+
+    def reply(self, sip_code: int) -> None:
+        """Answer an incoming leg."""
+        parameters = pj.CallOpParam()
+        parameters.statusCode = sip_code
+        self.answer(parameters)
+
+    def dial(self, uri: str, headers: dict[str, str], local_uri: str) -> None:
+        """Start an outgoing leg.
+
+        Raises:
+            pj.Error: it could not even be started.
+        """
+        parameters = pj.CallOpParam(True)  # noqa: FBT003 - PJSUA2's "use default call settings"
+        options = pj.SipTxOption()
+        options.localUri = local_uri
+        vector = pj.SipHeaderVector()
+        for name, value in headers.items():
+            header = pj.SipHeader()
+            header.hName, header.hValue = name, value
+            vector.append(header)
+        options.headers = vector
+        parameters.txOption = options
+        self.makeCall(uri, parameters)
+
+    def end(self, sip_code: int = 0) -> None:
+        """Hang up; harmless when it is over."""
+        if self.gone or self.hanging_up:
+            return
+        self.hanging_up = True
+        parameters = pj.CallOpParam()
+        if sip_code:
+            parameters.statusCode = sip_code
+        try:
+            self.hangup(parameters)
+        except pj.Error as error:
+            self.gone = True
+            self._events.append(
+                LegEvent(leg=self, what="disconnected", sip_code=500, reason=str(error))
+            )
+
+    def record(self, path_of: Callable[[], Path]) -> None:
+        """Write what this side says; on a change of media the same file goes on."""
+        if self.media is None:
+            return
+        if self.recorder is None:
+            recorder = pj.AudioMediaRecorder()
+            recorder.createRecorder(str(path_of()))
+            self.recorder = recorder
+        self.media.startTransmit(self.recorder)
+
+    def send_to(self, other: "Leg") -> None:
+        """Let `other` hear this side."""
+        if self.media is not None and other.media is not None:
+            self.media.startTransmit(other.media)
+
+    def close(self) -> None:
+        """Close the recording; the file's header is whole after this."""
+        self.media = None
+        self.recorder = None

@@ -1,0 +1,140 @@
+"""What the supervisor and a worker say to each other: JSON lines over a socket pair."""
+
+import msgspec
+
+LINE_BYTES_MAX = 65_536
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Base of all lines."""
+
+
+# ---- supervisor to worker
+
+
+class Hold(Line, frozen=True, tag="hold"):
+    """Answer and play the announcement."""
+
+    call_ref: str
+
+
+class Bridge(Line, frozen=True, tag="bridge"):
+    """Answer, dial the seat's phone, join."""
+
+    call_ref: str
+    seat_id: str
+    phone: str
+
+
+class Release(Line, frozen=True, tag="release"):
+    """End both sides."""
+
+    call_ref: str
+
+
+class Place(Line, frozen=True, tag="place"):
+    """Dial the seat's phone, then the number, join."""
+
+    call_ref: str
+    number: str
+    seat_id: str
+    phone: str
+
+
+class Stop(Line, frozen=True, tag="stop"):
+    """Take no more calls; exit when the present one is over."""
+
+
+ToWorker = Hold | Bridge | Release | Place | Stop
+
+# ---- worker to supervisor
+
+
+class Ready(Line, frozen=True, tag="ready"):
+    """Listening on `port`."""
+
+    pid: int
+    port: int
+
+
+class Alive(Line, frozen=True, tag="alive"):
+    """Once a second. `call_ref` is empty when idle."""
+
+    call_ref: str = ""
+
+
+class Invited(Line, frozen=True, tag="invited"):
+    """An INVITE was answered with 180."""
+
+    at_ms: int
+    call_ref: str
+    caller_number: str
+    called: str
+    trunk: str = ""
+    geolocation: str = ""
+    pidf: str = ""
+
+
+class Joined(Line, frozen=True, tag="joined"):
+    """Both sides hear each other. `placed` when the call was dialled from here."""
+
+    at_ms: int
+    call_ref: str
+    seat_id: str
+    placed: bool = False
+
+
+class SeatLost(Line, frozen=True, tag="seat_lost"):
+    """The seat's phone did not answer; the caller is on the announcement."""
+
+    at_ms: int
+    call_ref: str
+    seat_id: str
+    sip_code: int
+    reason: str = ""
+
+
+class NotPlaced(Line, frozen=True, tag="not_placed"):
+    """A call from here did not come to be."""
+
+    at_ms: int
+    call_ref: str
+    sip_code: int
+    reason: str = ""
+
+
+class Over(Line, frozen=True, tag="over"):
+    """The caller's side is over; `by` is caller, seat or system."""
+
+    at_ms: int
+    call_ref: str
+    by: str
+    sip_code: int = 0
+
+
+class Closed(Line, frozen=True, tag="closed"):
+    """Both sides are over, the recorders are closed, the worker is free."""
+
+    call_ref: str
+
+
+FromWorker = Ready | Alive | Invited | Joined | SeatLost | NotPlaced | Over | Closed
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker is started with."""
+
+    name: str
+    gateway_id: str
+    sip_host: str
+    sip_port: int
+    rtp_host: str
+    rtp_port: int
+    rtp_ports: int
+    kamailio: str
+    """`host:port` of the inner side."""
+    live_dir: str
+    """Where the legs' recordings grow."""
+    announcement: str
+    seat_answer_timeout_s: float
+    place_answer_timeout_s: float
