@@ -78,11 +78,14 @@ def _solve(
     for line, row in enumerate(oldest):
         wait_s = policy.skill_wait_s[waiting[row].priority]
         per_skill_s = NO_SKILL_S if wait_s is None else wait_s
+        lacking: dict[tuple[Skill, ...], int] = {}  # a fleet has few different sets of skills
         for column, at in enumerate(free):
             time_s = eta_s[row][at]
             if time_s is not None:
-                lacking = len(missing_skills(candidates[at].skills, waiting[row].needed))
-                cost[line, column] = time_s + lacking * per_skill_s
+                skills = candidates[at].skills
+                if skills not in lacking:
+                    lacking[skills] = len(missing_skills(skills, waiting[row].needed))
+                cost[line, column] = time_s + lacking[skills] * per_skill_s
     lines, columns = linear_sum_assignment(cost)
     return {
         oldest[line]: free[column]
