@@ -86,6 +86,8 @@ class FeedTarget(msgspec.Struct, frozen=True, kw_only=True):
             port = parts.port
         except ValueError as error:
             raise BadInput("feed", str(error), mend="mllp://host:port") from error
+        if parts.hostname and not _resolvable(parts.hostname):
+            raise BadInput("feed", f"{parts.hostname[:80]!r} is no host name", mend="his.example")
         if parts.scheme != "mllp" or not parts.hostname or not port:
             raise BadInput("feed", f"{url[:80]!r} is no feed address", mend="mllp://host:port")
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -108,6 +110,15 @@ class FeedTarget(msgspec.Struct, frozen=True, kw_only=True):
             receiving_application=application,
         )
         return cls(host=parts.hostname, port=port, dialect=dialect)
+
+
+def _resolvable(host: str) -> bool:
+    """Whether a host's name can be asked for at all; an empty or over-long label cannot."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 class _Link:
@@ -374,3 +385,6 @@ class FeedDelivery:
         except (Dispatch120Error, OSError, TimeoutError) as error:
             self.unreported += 1
             log.warning("feed_unreported", key=key, fault=type(error).__name__)
+        except Exception:
+            self.unreported += 1  # a fault of ours; the other hospitals must not pay for it
+            log.exception("feed_report_broke", key=key)

@@ -68,6 +68,10 @@ class AdmissionListener:
             self.counts.failed += 1
             log.warning("feed_admission_failed", arrival=notice.arrival_id, fault=str(error))
             return AckCode.AE, "not stored, send again"
+        except Exception:  # a fault of ours; the sender keeps the number and sends it again
+            self.counts.failed += 1
+            log.exception("feed_admission_broke", arrival=notice.arrival_id)
+            return AckCode.AE, "not stored, send again"
         match result:
             case Accepted(repeated=repeated):
                 self.counts.repeated += repeated

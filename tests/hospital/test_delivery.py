@@ -327,13 +327,14 @@ async def test_a_message_that_cannot_be_written_does_not_stop_the_line() -> None
     assert list(reports.failed) == ["1:0"]
 
 
-async def test_a_core_that_cannot_take_the_report_does_not_stop_the_line() -> None:
+@pytest.mark.parametrize("fault", [JournalUnavailable(), ZeroDivisionError()])
+async def test_a_core_that_cannot_take_the_report_does_not_stop_the_line(fault: Exception) -> None:
     calls = 0
 
     async def broken(_key: EffectKey, _reason: str, _attempts: int) -> None:
         nonlocal calls
         calls += 1
-        raise JournalUnavailable
+        raise fault
 
     delivery = FeedDelivery(
         clock=RealClock(), rng=random.Random(1), settled=broken, policy=PATIENCE
@@ -388,6 +389,8 @@ def test_feed_addresses() -> None:
         "mllp://:1",
         "mllp://his:99999",
         "mllp://[::1",
+        "mllp://" + "a" * 64 + ":1",
+        "mllp://a..b:1",
         "mllp://h:1?version=3",
         "mllp://h:1?charset=latin1",
         "mllp://h:1?x=1",

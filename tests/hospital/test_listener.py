@@ -17,13 +17,13 @@ class Core:
     """Stands for the sequencer: answers a command id that it has seen with its first answer."""
 
     def __init__(self) -> None:
-        self.down = False
+        self.fault: Exception | None = None
         self.numbers: dict[str, str] = {}
         self.seen: set[str] = set()
 
     async def __call__(self, notice: AdmissionNotice) -> CommandResult:
-        if self.down:
-            raise JournalUnavailable
+        if self.fault is not None:
+            raise self.fault
         repeated = notice.command_id in self.seen
         if notice.arrival_id == "PA-20261123-404":
             return Refused(command_id=notice.command_id, code="unknown_arrival")
@@ -83,11 +83,14 @@ async def test_our_visit_number_may_stand_in_pid_18(
     assert core.numbers == {"PA-20261123-8": "ZY20261123-0007"}
 
 
-async def test_what_is_not_stored_is_sent_again(core: Core, listener: AdmissionListener) -> None:
-    core.down = True
+@pytest.mark.parametrize("fault", [JournalUnavailable(), ZeroDivisionError()])
+async def test_what_is_not_stored_is_sent_again(
+    fault: Exception, core: Core, listener: AdmissionListener
+) -> None:
+    core.fault = fault
     assert await told(listener, news()) == ("AE", "77")
     assert core.numbers == {}
-    core.down = False
+    core.fault = None
     assert await told(listener, news()) == ("AA", "77")
     assert core.numbers == {"PA-20261123-7": "ZY20261123-0007"}
 
