@@ -288,10 +288,10 @@ class Sequencer:
 
     async def _read_again(self) -> None:
         """After an unknown outcome: what the journal has is what happened."""
-        while True:
+        records: list[Record] | None = None
+        while records is None:
             try:
                 records = [r async for r in self._journal.read(after_seq=self.state.seq)]
-                break
             except JournalUnavailable:
                 await asyncio.sleep(0.2)
         before, states = self.state, []

@@ -25,8 +25,8 @@ def check_state(state: State) -> None:
             invariant(busy, f"seat {seat.seat_id} holds a call and is {seat.state}")
     for call in state.calls.values():
         if call.state is CallState.ANSWERED:
-            seat = state.seats[call.seat_id] if call.seat_id is not None else None
-            holds = seat is not None and seat.call_id == call.call_id
+            at = state.seats.get(call.seat_id) if call.seat_id is not None else None
+            holds = at is not None and at.call_id == call.call_id
             invariant(holds, f"{call.call_id} is answered and at no seat")
     numbers = [s.call_id for s in state.seats.values() if s.call_id is not None]
     invariant(len(numbers) == len(set(numbers)), "a call is at two seats")

@@ -1,0 +1,176 @@
+"""`dispatch120 check`: what is missing or wrong on this machine, in plain words."""
+
+import importlib.util
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from avl.region.pack import load_region
+from console_web.server.deps import STATIC_FOLDER
+from dispatch.app.parts import runtime_path
+from dispatch.app.ports import is_free
+from dispatch.app.settings import Settings
+from dispatch.contracts.errors import BadInput, Dispatch120Error
+from dispatch.journal.server import server_binary
+from triage.load import load_bundled
+
+PROGRAMS = {
+    "kamailio": "answers SIP in front of the workers; apt-get install kamailio",
+    "mosquitto": "carries the vehicles' messages; apt-get install mosquitto",
+    "setpriv": "ends children with their parent; apt-get install util-linux",
+}
+OPEN_FILES_MIN = 1024
+DISK_FREE_MIN_MIB = 500
+
+
+class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    ok: bool
+    what: str
+    detail: str
+    mend: str = ""
+
+    def line(self) -> str:
+        """For people."""
+        mark = "ok    " if self.ok else "WRONG "
+        return f"{mark} {self.what}: {self.detail}" + (f" — {self.mend}" if self.mend else "")
+
+
+def check_machine(settings: Settings) -> list[CheckFinding]:
+    """Look at everything that running needs. Changes nothing."""
+    return [
+        _python(),
+        *_programs(),
+        *_packages(),
+        _valkey(),
+        _protocols(),
+        _screens(),
+        _region(settings),
+        _data(settings),
+        _files(),
+        *_ports(settings),
+    ]
+
+
+def _python() -> CheckFinding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    mend = "" if ok else "use Python 3.11 or 3.12: the SIP library has wheels for these"
+    return CheckFinding(ok=ok, what="Python", detail=version, mend=mend)
+
+
+def _programs() -> Iterator[CheckFinding]:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    for name, mend in PROGRAMS.items():
+        found = shutil.which(name, path=path)
+        yield CheckFinding(
+            ok=found is not None,
+            what=name,
+            detail=found or "is not installed",
+            mend="" if found else mend,
+        )
+
+
+def _packages() -> Iterator[CheckFinding]:
+    for name in ("pjsua2", "pyroutingkit", "redis", "aiomqtt", "shapely", "pyproj"):
+        found = importlib.util.find_spec(name) is not None
+        yield CheckFinding(
+            ok=found,
+            what=f"Python package {name}",
+            detail="installed" if found else "is not installed",
+            mend="" if found else "run: make setup",
+        )
+
+
+def _valkey() -> CheckFinding:
+    try:
+        return CheckFinding(ok=True, what="valkey-server", detail=str(server_binary()))
+    except BadInput as fault:
+        return CheckFinding(ok=False, what="valkey-server", detail=fault.fault, mend=fault.mend)
+
+
+def _protocols() -> CheckFinding:
+    try:
+        protocols = load_bundled()
+    except BadInput as fault:
+        return CheckFinding(ok=False, what="triage protocols", detail=str(fault))
+    detail = f"{len(protocols.complaints)} complaints, version {protocols.version[:12]}"
+    return CheckFinding(ok=True, what="triage protocols", detail=detail)
+
+
+def _screens() -> CheckFinding:
+    built = (STATIC_FOLDER / "console.html").exists()
+    return CheckFinding(
+        ok=built,
+        what="screens",
+        detail="built" if built else "are not built",
+        mend="" if built else "run: make web",
+    )
+
+
+def _region(settings: Settings) -> CheckFinding:
+    if not settings.region_path.exists():
+        if settings.demo:
+            return CheckFinding(ok=True, what="region", detail="is made at the first start")
+        mend = "python -m avl.region.from_osm --help"
+        return CheckFinding(
+            ok=False, what="region", detail=f"no pack in {settings.region_path}", mend=mend
+        )
+    try:
+        region = load_region(settings.region_path)
+    except Dispatch120Error as fault:
+        return CheckFinding(
+            ok=False, what="region", detail=str(fault), mend="delete the folder, or make it anew"
+        )
+    kind = "synthetic" if region.info.synthetic else "real"
+    detail = f"{region.info.name_en}, {kind}, {len(region.register.units)} units"
+    return CheckFinding(ok=True, what="region", detail=detail)
+
+
+def _data(settings: Settings) -> CheckFinding:
+    folder = settings.data_path
+    while not folder.exists():
+        folder = folder.parent
+    free_mib = shutil.disk_usage(folder).free // 1024**2
+    ok = os.access(folder, os.W_OK) and free_mib >= DISK_FREE_MIN_MIB
+    return CheckFinding(
+        ok=ok,
+        what="data folder",
+        detail=f"{settings.data_dir}, {free_mib} MiB free",
+        mend="" if ok else f"make it writable, with {DISK_FREE_MIN_MIB} MiB free",
+    )
+
+
+def _files() -> CheckFinding:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ok = soft >= OPEN_FILES_MIN
+    return CheckFinding(
+        ok=ok,
+        what="open files",
+        detail=f"{soft} allowed",
+        mend="" if ok else f"ulimit -n {OPEN_FILES_MIN}",
+    )
+
+
+def _ports(settings: Settings) -> Iterator[CheckFinding]:
+    if settings.demo or runtime_path(settings).exists():
+        return  # the demo takes the next free ones; a running machine holds its own
+    wanted = {
+        "web.port": settings.web.port,
+        "sip.port": settings.sip.port,
+        "feed.port": settings.feed.port,
+        "vehicles.port": settings.vehicles.port,
+    }
+    for field, port in wanted.items():
+        free = is_free(port)
+        yield CheckFinding(
+            ok=free,
+            what=field,
+            detail=f"{port} is {'free' if free else 'in use'}",
+            mend="" if free else "choose another in the settings, or end what uses it",
+        )

@@ -1,0 +1,316 @@
+"""The core role: sequencer, desks and web server of one machine, wired together.
+
+`python -m dispatch.app.core FILE` is started by `dispatch120 run`.
+"""
+
+import asyncio
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import assert_never
+
+import structlog
+import uvicorn
+from avl.region.search import PlaceSearch
+from msgspec.structs import replace
+
+from avl.eta import EtaBoard
+from avl.fences import FenceTask
+from avl.link import MqttBroker
+from avl.live import LiveTable
+from avl.region.pack import Region, load_region
+from avl.roads.engine import Engine, open_road_graph
+from avl.service import AvlHooks, AvlService, AvlSettings
+from avl.tracks import TrackWriter
+from console_web.server.app import create_app
+from console_web.server.deps import WebDeps, WebSettings
+from console_web.server.hub import ScreenHub
+from console_web.server.users import UsersStore
+from dispatch.app.allocation import AllocationDesk
+from dispatch.app.clock import SystemClock, SystemIds
+from dispatch.app.demo import demo_accounts, with_feeds
+from dispatch.app.facts import fence_tasks
+from dispatch.app.feeds import FeedDesk
+from dispatch.app.logs import log_to_stderr
+from dispatch.app.looking import Looking
+from dispatch.app.sequencer import SYSTEM_ACTOR, Commit, Sequencer
+from dispatch.app.settings import Settings, load
+from dispatch.app.telephony import TelephonyDesk
+from dispatch.app.vehicles import VehicleDesk
+from dispatch.contracts import effects as ef
+from dispatch.contracts.commands import ClearAlarm, Envelope, LoadRegister, RaiseAlarm, Tick
+from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.ids import SeatId, UnitId
+from dispatch.contracts.ports import TravelTimes
+from dispatch.core.state import State
+from dispatch.hospital.delivery import FeedDelivery
+from dispatch.hospital.listener import AdmissionListener
+from dispatch.journal.highwater import HighWater
+from dispatch.journal.snapshot import FileSnapshotStore
+from dispatch.journal.valkey import ValkeyJournal, unix_url
+from telephony.client import GatewayLink
+from triage.load import load_bundled
+
+TICK_S = 1.0
+SHUTDOWN_S = 3
+
+log = structlog.get_logger("core")
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours to handle: `main` ends all parts together."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Core:
+    """One machine's core. `start` recovers and opens the epoch, `run` serves until cancelled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.protocols = load_bundled()
+        settings.data_path.mkdir(parents=True, exist_ok=True)
+        self._high_water = HighWater(settings.high_water_path)
+        self.journal = ValkeyJournal(journal_url(settings), high_water=self._high_water)
+        self.sequencer = Sequencer(
+            self.journal,
+            FileSnapshotStore(settings.snapshots_path),
+            self.clock,
+            self.protocols,
+            settings.core,
+        )
+        self.live = LiveTable()
+        self._fences: tuple[State, dict[UnitId, FenceTask]] = (self.sequencer.state, {})
+
+    async def start(self) -> None:
+        """Recover, load the region, become the writer, and build the desks."""
+        region, _ = await asyncio.gather(
+            asyncio.to_thread(load_region, self.settings.region_path), self.sequencer.recover()
+        )
+        engine: Engine = "cch" if self.settings.roads.engine == "cch" else "dijkstra"
+        travel = await asyncio.to_thread(
+            lambda: open_road_graph(region.roads, engine=engine, cache=region.cache)
+        )
+        epoch = await self.journal.claim_epoch(self.settings.node)
+        self._build(epoch, region, travel)
+        async for record in self.journal.read():
+            self.hub.history.fold(record)
+        self.hub.reset(self.sequencer.state)
+        self._show(self.sequencer.state)
+        self.sequencer.on_commit(self._committed)
+        await self.sequencer.open_epoch(epoch, self.settings.node)
+
+    def _build(self, epoch: int, region: Region, travel: TravelTimes) -> None:
+        settings, port, clock = self.settings, self.sequencer, self.clock
+        self.ids = ids = SystemIds(settings.node, epoch)
+        self._register = with_feeds(region.register, settings)
+        self.etas = EtaBoard(travel=travel, live=self.live, clock=clock)
+        self.hub = ScreenHub(clock=clock, live=self.live, etas=self.etas, protocols=self.protocols)
+        self.looking = Looking(
+            search=PlaceSearch(region), travel=travel, live=self.live, tracks=settings.tracks_path
+        )
+        self.allocation = AllocationDesk(
+            port=port,
+            travel=travel,
+            live=self.live,
+            clock=clock,
+            ids=ids,
+            protocols=self.protocols,
+        )
+        link = GatewayLink(settings.gateway_link, settings.secret, epoch, settings.node, clock)
+        phones = {SeatId(seat.seat_id): seat.phone for seat in settings.seats}
+        self.telephony = TelephonyDesk(link=link, port=port, ids=ids, phones=phones)
+        self.avl = AvlService(
+            broker=MqttBroker(settings.vehicles.url),
+            port=port,
+            clock=clock,
+            live=self.live,
+            settings=AvlSettings(prefix=settings.vehicles.prefix, node=settings.node),
+            tracks=TrackWriter(settings.tracks_path),
+            hooks=AvlHooks(
+                on_alarm=self._avl_alarm,
+                fence_tasks=self._fence_tasks,
+                is_known=lambda unit_id: unit_id in self.sequencer.state.units,
+            ),
+        )
+        self.vehicles = VehicleDesk(
+            avl=self.avl, etas=self.etas, port=port, ids=ids, protocols=self.protocols
+        )
+        self.feeds = FeedDesk(port=port, ids=ids, protocols=self.protocols)
+        self._web = create_app(self._web_deps(region))
+
+    def _web_deps(self, region: Region) -> WebDeps:
+        settings = self.settings
+        return WebDeps(
+            commands=self.sequencer,
+            hub=self.hub,
+            users=UsersStore.load(settings.users_path),
+            clock=self.clock,
+            protocols=self.protocols,
+            settings=WebSettings(
+                secret_key=settings.secret,
+                demo=settings.demo,
+                demo_accounts=demo_accounts(self._register, settings) if settings.demo else (),
+                allowed_origins=settings.web.origins,
+            ),
+            places=self.looking.places,
+            nearest=self.looking.nearest,
+            route=self.looking.route,
+            journal=self.journal,
+            tracks=self.looking.track,
+            recordings_folder=settings.recordings_path,
+            map_file=region.map_path,
+        )
+
+    def _avl_alarm(self, alarm: RaiseAlarm | ClearAlarm) -> None:
+        self.vehicles.on_alarm(alarm)
+
+    def _fence_tasks(self) -> dict[UnitId, FenceTask]:
+        """Counted again only when the state has changed."""
+        state = self.sequencer.state
+        if self._fences[0] is not state:
+            self._fences = (state, fence_tasks(state))
+        return self._fences[1]
+
+    # ---- the journal's readers
+
+    def _committed(self, commit: Commit) -> None:
+        self._show(commit.after)
+        self.hub.publish(commit.records, commit.before, commit.after)
+        self.vehicles.changed(commit.before, commit.after, commit.records)
+        for issued in commit.effects:
+            self._perform(issued)
+
+    def _show(self, state: State) -> None:
+        """Every desk sees the committed state, and none other."""
+        self.allocation.state = state
+        self.telephony.state = state
+        self.vehicles.state = state
+        self.feeds.state = state
+        self.looking.state = state
+
+    def _perform(self, issued: ef.IssuedEffect) -> None:
+        effect = issued.effect
+        match effect:
+            case ef.HoldCall() | ef.BridgeCall() | ef.ReleaseCall() | ef.PlaceCall():
+                self.telephony.perform(issued)
+            case ef.AlertUnit() | ef.RecallUnit():
+                self.vehicles.perform(issued)
+            case ef.RankUnits(incident_id=incident_id):
+                self.allocation.ask_units(incident_id)
+            case ef.RankHospitals(mission_id=mission_id):
+                self.allocation.ask_hospitals(mission_id)
+            case ef.SendFeed():
+                self.feeds.perform(issued)
+            case _:
+                assert_never(effect)
+
+    # ---- running
+
+    async def run(self) -> None:
+        """Serve until cancelled. Effects that nobody settled are issued again first."""
+        feed = self.settings.feed
+        delivery = FeedDelivery(
+            clock=self.clock,
+            rng=random.Random(self.clock.monotonic_ms()),
+            settled=self.feeds.settled,
+            facility=feed.facility,
+        )
+        listener = AdmissionListener(clock=self.clock, admit=self.feeds.admit)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.sequencer.run(), name="sequencer")
+            await self._load_register()
+            epoch = self.sequencer.state.epoch
+            for issued in self.sequencer.state.pending.values():
+                self._perform(replace(issued, epoch=epoch))
+            tasks.create_task(self.allocation.run(), name="allocation")
+            tasks.create_task(self.telephony.run(), name="telephony")
+            tasks.create_task(self.vehicles.run(), name="vehicles")
+            server = listener.server(host=feed.host, port=feed.port)
+            tasks.create_task(self.feeds.run(delivery, server), name="feeds")
+            tasks.create_task(self._tick(), name="tick")
+            tasks.create_task(self._serve(), name="web")
+
+    async def _load_register(self) -> None:
+        await self.sequencer.submit(
+            Envelope(
+                command_id=self.ids.next("register"),
+                actor=SYSTEM_ACTOR,
+                body=LoadRegister(register=self._register),
+            )
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            tick = Envelope(command_id=self.ids.next("tick"), actor=SYSTEM_ACTOR, body=Tick())
+            try:
+                await self.sequencer.submit(tick)
+            except Dispatch120Error as fault:
+                log.warning("tick_lost", fault=str(fault))
+            self._high_water.sync()
+
+    async def _serve(self) -> None:
+        web = self.settings.web
+        config = uvicorn.Config(
+            self._web,
+            host=web.host,
+            port=web.port,
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            ws_max_size=65_536,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        await _Server(config).serve()
+
+    async def close(self) -> None:
+        """Leave a snapshot for a quick start, and let go."""
+        await self.sequencer.snapshot()
+        await self.journal.close()
+        self._high_water.close()
+
+
+def journal_url(settings: Settings) -> str:
+    """Where the journal is: elsewhere by URL, or our own server's socket."""
+    return settings.journal.url or unix_url(settings.journal_path / "valkey.sock")
+
+
+async def main(settings: Settings) -> None:
+    """Run a core until SIGTERM or SIGINT."""
+    core = Core(settings)
+    loop, here = asyncio.get_running_loop(), asyncio.current_task()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        if here is not None:
+            here.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop)
+    try:
+        await core.start()
+        print("ready", flush=True)  # noqa: T201 - the parent waits for this line
+        await core.run()
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise
+    finally:
+        await core.close()
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    try:
+        asyncio.run(main(load(Path(sys.argv[1]))))
+    except Dispatch120Error as fault:
+        log.critical("core_stopped", fault=str(fault))
+        sys.exit(1)

@@ -1,0 +1,168 @@
+"""What one machine is made of: which servers to start, with which settings of their own."""
+
+import hashlib
+import hmac
+import secrets
+import sys
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from avl.mosquitto import MosquittoSettings
+from dispatch.app.children import Child
+from dispatch.app.demo import FEED_PORT_OFFSET, SEATS
+from dispatch.app.ports import free_port, free_range
+from dispatch.app.settings import Settings, load, save
+from dispatch.contracts.errors import BadInput
+from telephony.settings import (
+    GatewaySettings,
+    KamailioSettings,
+    PoolSettings,
+    SeatPhone,
+    TrunkPeer,
+    TrunkSource,
+)
+
+RTP_PORTS_A_WORKER = 20
+DEMO_HOSPITALS_MAX = 20
+PEER_PORT = 5080
+"""The demo's telephone operator: where call-backs go."""
+
+
+def derived(secret: str, purpose: str) -> str:
+    """A password of its own for each purpose, from the centre's secret."""
+    return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def runtime_path(settings: Settings) -> Path:
+    """The settings that all parts of this start share."""
+    return settings.data_path / "runtime.json"
+
+
+def demo_settings(data_dir: Path) -> Settings:
+    """The demo: everything on loopback, four seats, a synthetic region."""
+    return Settings(data_dir=str(data_dir.absolute()), demo=True, seats=SEATS, node="a", secret="")
+
+
+def settled(settings: Settings) -> Settings:
+    """Ports that are free now and a secret that stays: what was chosen before is kept."""
+    before = _before(settings)
+    secret = settings.secret or (before.secret if before else "") or secrets.token_hex(24)
+    if not settings.demo:
+        return _with_urls(replace(settings, secret=secret))
+    liked = before or settings
+    taken: set[int] = set()
+
+    def port(wanted: int) -> int:
+        found = free_port(wanted, taken=taken)
+        taken.add(found)
+        return found
+
+    workers = liked.sip.workers
+    sip = replace(
+        liked.sip,
+        port=port(liked.sip.port),
+        internal_port=port(liked.sip.internal_port),
+        worker_port_base=free_range(liked.sip.worker_port_base, workers),
+        rtp_port_base=free_range(liked.sip.rtp_port_base, workers * RTP_PORTS_A_WORKER),
+    )
+    peer_port = port(int(sip.peers[0].rpartition(":")[2]) if sip.peers else PEER_PORT)
+    feed_port = free_range(liked.feed.port, FEED_PORT_OFFSET + DEMO_HOSPITALS_MAX)
+    chosen = replace(
+        settings,
+        secret=secret,
+        web=replace(settings.web, port=port(liked.web.port)),
+        vehicles=replace(settings.vehicles, url="", port=port(liked.vehicles.port)),
+        sip=replace(sip, peers=(f"127.0.0.1:{peer_port}",)),
+        feed=replace(settings.feed, port=feed_port),
+    )
+    return _with_urls(chosen)
+
+
+def _before(settings: Settings) -> Settings | None:
+    path = runtime_path(settings)
+    if not path.exists():
+        return None
+    try:
+        return load(path)
+    except BadInput:
+        return None  # from another version; everything in it can be chosen again
+
+
+def _with_urls(settings: Settings) -> Settings:
+    vehicles = settings.vehicles
+    if not vehicles.url:
+        password = derived(settings.secret, "mqtt-core")
+        url = f"mqtt://core:{password}@{vehicles.host}:{vehicles.port}"
+        settings = replace(settings, vehicles=replace(vehicles, url=url))
+    return settings
+
+
+def own_broker(settings: Settings, *, by_url: bool) -> MosquittoSettings | None:
+    """Our own broker's settings; None when a broker's URL was given."""
+    if by_url:
+        return None
+    vehicles = settings.vehicles
+    return MosquittoSettings(
+        folder=settings.mosquitto_path,
+        host=vehicles.host,
+        port=vehicles.port,
+        prefix=vehicles.prefix,
+        core_password=derived(settings.secret, "mqtt-core"),
+        fleet_passwords={"fleet": derived(settings.secret, "mqtt-fleet")},
+    )
+
+
+def gateway_settings(settings: Settings) -> GatewaySettings:
+    """The gateway's own file, from ours."""
+    sip = settings.sip
+    sources = (TrunkSource(cidr=cidr, name="trunk") for cidr in sip.sources)
+    peers = []
+    for peer in sip.peers:
+        host, _, port = peer.rpartition(":")
+        peers.append(TrunkPeer(host=host or peer, port=int(port) if host else 5060))
+    return GatewaySettings(
+        gateway_id=f"gw-{settings.node}",
+        data_dir=str(settings.gateway_path),
+        link=settings.gateway_link,
+        secret=settings.secret,
+        recordings_dir=str(settings.recordings_path),
+        kamailio=KamailioSettings(
+            listen_host=sip.host,
+            listen_port=sip.port,
+            internal_port=sip.internal_port,
+            sources=tuple(sources),
+            peers=tuple(peers),
+            phones=tuple(SeatPhone(user=s.phone, password=s.password) for s in settings.seats),
+        ),
+        pool=PoolSettings(
+            size=sip.workers, sip_port_base=sip.worker_port_base, rtp_port_base=sip.rtp_port_base
+        ),
+    )
+
+
+def gateway_child(settings: Settings) -> Child:
+    """Kamailio, the supervisor and its workers."""
+    settings.gateway_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = settings.gateway_path / "gateway.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(gateway_settings(settings)))
+    command = [sys.executable, "-m", "telephony.supervisor", "--config", str(path)]
+    return Child("gateway", command, settings.logs_path)
+
+
+def core_child(settings: Settings) -> Child:
+    """The core: sequencer, desks, web server."""
+    save(settings, runtime_path(settings))
+    command = [sys.executable, "-m", "dispatch.app.core", str(runtime_path(settings))]
+    return Child("core", command, settings.logs_path)
+
+
+def demo_child(settings: Settings, *, pace: float, seed: int) -> Child:
+    """Everybody else: callers, seats' phones, call-takers, crews, hospitals."""
+    command = [
+        *(sys.executable, "-m", "simulators.demo", str(runtime_path(settings))),
+        *("--pace", str(pace), "--seed", str(seed)),
+    ]
+    return Child("demo", command, settings.logs_path)

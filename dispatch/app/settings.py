@@ -1,0 +1,180 @@
+"""One file of settings for one machine (TOML), typed and checked; see docs/configuration.md.
+
+Paths are relative to the settings file's folder. An empty URL means: start our own, as a child.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from dispatch.contracts.errors import BadInput
+from dispatch.core.draft import CoreSettings
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base: named fields, and a mistyped one is refused."""
+
+
+class WebPart(Part, frozen=True):
+    """The screens. `origins` are further origins that browsers may come from."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8120
+    origins: tuple[str, ...] = ()
+
+
+class JournalPart(Part, frozen=True):
+    """The journal. `url` of a Redis ≥ 7 or Valkey, or empty for our own."""
+
+    url: str = ""
+
+
+class VehiclesPart(Part, frozen=True):
+    """MQTT. `url` with user and password, or empty for our own broker at `port`."""
+
+    url: str = ""
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    prefix: str = "d120"
+
+
+class SipPart(Part, frozen=True):
+    """Where trunks and phones send; `workers` is the most calls at once."""
+
+    host: str = "127.0.0.1"
+    port: Port = 5060
+    internal_port: Port = 5062
+    worker_port_base: Port = 5100
+    rtp_port_base: Port = 20000
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
+    sources: tuple[str, ...] = ("127.0.0.1/32",)
+    """Networks that may send emergency calls."""
+    peers: tuple[str, ...] = ()
+    """`host:port` of trunks for calls to the outside, in the order to try."""
+
+
+class SeatPart(Part, frozen=True):
+    """A seat and its phone at our registrar."""
+
+    seat_id: str
+    phone: str
+    password: str
+
+
+class FeedPart(Part, frozen=True):
+    """Where hospitals send their admission numbers, and who we are to them (MSH-4)."""
+
+    host: str = "127.0.0.1"
+    port: Port = 2575
+    facility: str = "120"
+
+
+class RoadsPart(Part, frozen=True):
+    """`engine` is cch (fast) or dijkstra (no native code)."""
+
+    engine: str = "cch"
+
+
+class Settings(Part, frozen=True):
+    """Everything of one machine."""
+
+    node: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,15}$")] = "a"
+    data_dir: str = "data"
+    region_dir: str = ""
+    """A region pack (`python -m avl.region.from_osm`); empty means `<data_dir>/region`."""
+    demo: bool = False
+    secret: Annotated[str, msgspec.Meta(min_length=16)] = ""
+    """Shared by the parts of this centre; signs sessions. Made on the first start when empty."""
+    seats: tuple[SeatPart, ...] = ()
+    web: WebPart = WebPart()
+    journal: JournalPart = JournalPart()
+    vehicles: VehiclesPart = VehiclesPart()
+    sip: SipPart = SipPart()
+    feed: FeedPart = FeedPart()
+    roads: RoadsPart = RoadsPart()
+    core: CoreSettings = CoreSettings()
+
+    # ---- where things lie
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir)
+
+    @property
+    def region_path(self) -> Path:
+        return Path(self.region_dir) if self.region_dir else self.data_path / "region"
+
+    @property
+    def journal_path(self) -> Path:
+        return self.data_path / "journal"
+
+    @property
+    def snapshots_path(self) -> Path:
+        return self.data_path / "snapshots"
+
+    @property
+    def high_water_path(self) -> Path:
+        return self.data_path / "highwater"
+
+    @property
+    def tracks_path(self) -> Path:
+        return self.data_path / "tracks"
+
+    @property
+    def gateway_path(self) -> Path:
+        return self.data_path / "gateway"
+
+    @property
+    def recordings_path(self) -> Path:
+        return self.data_path / "recordings"
+
+    @property
+    def mosquitto_path(self) -> Path:
+        return self.data_path / "mosquitto"
+
+    @property
+    def users_path(self) -> Path:
+        return self.data_path / "users.json"
+
+    @property
+    def logs_path(self) -> Path:
+        return self.data_path / "logs"
+
+    @property
+    def gateway_link(self) -> str:
+        return f"unix:{self.gateway_path / 'link.sock'}"
+
+
+def load(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        BadInput: it cannot be read, or a field is wrong.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as fault:
+        raise BadInput(str(path), str(fault), mend="give a readable file") from fault
+    try:
+        if path.suffix == ".json":
+            settings = msgspec.json.decode(raw, type=Settings)
+        else:
+            settings = msgspec.toml.decode(raw, type=Settings)
+    except msgspec.DecodeError as fault:
+        raise BadInput(str(path), str(fault), mend="see docs/configuration.md") from fault
+    base = path.parent.absolute()
+    return msgspec.structs.replace(
+        settings,
+        data_dir=str(base / settings.data_dir),
+        region_dir=str(base / settings.region_dir) if settings.region_dir else "",
+    )
+
+
+def save(settings: Settings, path: Path) -> None:
+    """Write the settings that the parts of one start share; readable by their owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2))

@@ -1,0 +1,207 @@
+"""The telephone desk: the gateway's reports become commands, call effects become its orders."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from telephony.pidf import location_of
+
+from dispatch.app.clock import SystemIds
+from dispatch.contracts import effects as ef
+from dispatch.contracts import gateway as gw
+from dispatch.contracts.commands import (
+    AnyCommand,
+    CommandResult,
+    ConnectCall,
+    EndCall,
+    Envelope,
+    FailSeat,
+    OfferCall,
+    RaiseAlarm,
+    Refused,
+    StoreRecording,
+)
+from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.ids import CallRef, CommandId, SeatId
+from dispatch.contracts.ports import CommandPort
+from dispatch.contracts.things import Actor
+from dispatch.contracts.words import CallState, Role
+from dispatch.core.state import Call, State
+from telephony.client import GatewayLink
+
+ORDERS_MAX = 1000
+GATEWAY = Actor(role=Role.SYSTEM, id="gateway")
+LIVE = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING, CallState.ANSWERED)
+
+log = structlog.get_logger("telephony")
+
+
+class TelephonyDesk:
+    """One gateway. `perform` never waits; `run` serves."""
+
+    def __init__(
+        self,
+        *,
+        link: GatewayLink,
+        port: CommandPort,
+        ids: SystemIds,
+        phones: Mapping[SeatId, str],
+    ) -> None:
+        self._link = link
+        self._port = port
+        self._ids = ids
+        self._phones = phones
+        self._orders: asyncio.Queue[gw.Order] = asyncio.Queue(ORDERS_MAX)
+        self.state = State()
+        self.dropped = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the gateway answers."""
+        return self._link.connected
+
+    async def run(self) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            StaleEpoch: the gateway obeys a newer writer.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._link.run(self._on_report, self._on_welcome), name="gateway")
+            tasks.create_task(self._send(), name="gateway-orders")
+
+    # ---- effects out
+
+    def perform(self, issued: ef.IssuedEffect) -> None:
+        """Turn a call effect into an order."""
+        effect = issued.effect
+        match effect:
+            case ef.HoldCall(call_ref=call_ref):
+                self._order(gw.OrderHold(order_id=f"hold:{call_ref}", call_ref=call_ref))
+            case ef.BridgeCall(call_ref=call_ref):
+                call = self.state.call_by_ref(call_ref)
+                if call is not None:
+                    self._bridge(call)
+            case ef.ReleaseCall(call_ref=call_ref):
+                self._order(gw.OrderRelease(order_id=f"release:{call_ref}", call_ref=call_ref))
+            case ef.PlaceCall(callback_of=call_id, number=number, seat_id=seat_id):
+                self._order(
+                    gw.OrderPlace(
+                        order_id=f"place:{issued.epoch}:{issued.key}",
+                        callback_of=call_id,
+                        number=number,
+                        seat_id=seat_id,
+                        phone=self._phones.get(seat_id, ""),
+                    )
+                )
+            case _:
+                return
+
+    def _bridge(self, call: Call) -> None:
+        """The order's id follows from the answer, so that asking again after a restart is safe."""
+        if call.seat_id is None or call.state is not CallState.ANSWERED:
+            return
+        self._order(
+            gw.OrderBridge(
+                order_id=f"bridge:{call.call_ref}:{call.seat_id}:{call.answered_at_ms}",
+                call_ref=call.call_ref,
+                seat_id=call.seat_id,
+                phone=self._phones.get(call.seat_id, ""),
+            )
+        )
+
+    def _order(self, order: gw.Order) -> None:
+        try:
+            self._orders.put_nowait(order)
+        except asyncio.QueueFull:
+            self.dropped += 1
+            log.warning("order_dropped", order=type(order).__name__, mend="the gateway is away")
+
+    async def _send(self) -> None:
+        while True:
+            order = await self._orders.get()
+            try:
+                await self._link.order(order)
+            except Dispatch120Error as fault:
+                log.warning("order_not_taken", fault=str(fault))
+                await self._submit(
+                    self._ids.next("gateway"),
+                    RaiseAlarm(code="gateway_away", detail="orders wait for the gateway"),
+                )
+
+    # ---- reports in
+
+    async def _on_report(self, report: gw.Report, welcome: gw.Welcome) -> None:
+        command = self._command(report)
+        if command is None:
+            return
+        command_id = f"gateway:{welcome.gateway_id}:{welcome.boot_id}:{report.seq}"
+        await self._submit(CommandId(command_id), command)
+
+    def _command(self, report: gw.Report) -> AnyCommand | None:
+        match report:
+            case gw.Offered():
+                return OfferCall(
+                    call_ref=report.call_ref,
+                    caller_number=report.caller_number,
+                    called=report.called,
+                    first_ring_at_ms=report.at_ms,
+                    trunk=report.trunk,
+                    location=location_of(report.geolocation, report.pidf),
+                    callback_of=report.callback_of,
+                )
+            case gw.Connected():
+                return ConnectCall(call_ref=report.call_ref, seat_id=report.seat_id)
+            case gw.SeatFailed():
+                return FailSeat(
+                    call_ref=report.call_ref,
+                    seat_id=report.seat_id,
+                    reason=f"{report.sip_code} {report.reason}".strip()[:120],
+                )
+            case gw.Ended():
+                return EndCall(call_ref=report.call_ref, by=report.by, sip_code=report.sip_code)
+            case gw.RecordingReady():
+                return StoreRecording(
+                    call_ref=report.call_ref,
+                    path=report.path,
+                    sha256=report.sha256,
+                    duration_ms=report.duration_ms,
+                    started_at_ms=report.started_at_ms,
+                )
+            case gw.PlaceFailed():
+                code = f"callback_failed/{report.callback_of}"
+                return RaiseAlarm(code=code, detail=f"{report.sip_code} {report.reason}".strip())
+
+    async def _submit(self, command_id: CommandId, command: AnyCommand) -> None:
+        """Until the core has it: a report is acknowledged only after that."""
+        envelope = Envelope(command_id=command_id, actor=GATEWAY, body=command)
+        while True:
+            try:
+                result = await self._port.submit(envelope)
+            except Dispatch120Error as fault:
+                log.warning("report_waits", fault=str(fault))
+                await asyncio.sleep(0.1)
+                continue
+            self._note(result, command)
+            return
+
+    def _note(self, result: CommandResult, command: AnyCommand) -> None:
+        if isinstance(result, Refused):
+            log.info("report_refused", command=type(command).__name__, code=result.code)
+
+    async def _on_welcome(self, welcome: gw.Welcome) -> None:
+        """Make both sides agree: a call that the gateway has lost is over, an order that may have
+        been lost with us is given again.
+        """
+        alive: set[CallRef] = set(welcome.calls)
+        for call in tuple(self.state.calls.values()):
+            if call.state not in LIVE:
+                continue
+            if call.call_ref not in alive:
+                lost = EndCall(call_ref=call.call_ref, by="system")
+                await self._submit(self._ids.next("gateway-lost"), lost)
+            elif call.state is CallState.ANSWERED and call.connected_at_ms is None:
+                self._bridge(call)
+            elif call.state is CallState.QUEUED:
+                order_id = f"hold:{call.call_ref}"
+                self._order(gw.OrderHold(order_id=order_id, call_ref=call.call_ref))
