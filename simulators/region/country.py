@@ -176,7 +176,9 @@ def village_streets(
             )
         here = shapely.Point(_mercator([(place.lat, place.lon)])[0])
         target = lines[int(tree.nearest(here))]
-        there = target.interpolate(target.project(here))
+        # Never at the very end of a road, which a line could pass without crossing it.
+        at = min(max(target.project(here), 80.0), target.length - 80.0)
+        there = target.interpolate(at)
         if here.distance(there) < 20.0:
             continue
         way = np.array([(here.x, here.y), (there.x, there.y)])

@@ -149,7 +149,7 @@ def _axes(town: Town, chance: random.Random, outline: Any, river: Any) -> list[_
 
 def _positions(reach: float, chance: random.Random) -> list[tuple[float, RoadClass]]:
     """Where the parallel lines lie, from the middle outwards, so that the best names lie there."""
-    result: list[tuple[float, RoadClass]] = [(0.0, RoadClass.PRIMARY)]
+    found: list[tuple[int, float, RoadClass]] = [(0, 0.0, RoadClass.PRIMARY)]
     for side in (1.0, -1.0):
         at, step = 0.0, 0
         while True:
@@ -157,8 +157,9 @@ def _positions(reach: float, chance: random.Random) -> list[tuple[float, RoadCla
             step += 1
             if at > reach - 150.0:
                 break
-            result.append((side * at, _PATTERN[step % 4]))
-    return sorted(result, key=lambda item: (item[1] is RoadClass.TERTIARY, abs(item[0])))
+            found.append((step, side * at, _PATTERN[step % 4]))
+    found.sort(key=lambda item: (item[2] is RoadClass.TERTIARY, item[0], -item[1]))
+    return [(at, kind) for _, at, kind in found]
 
 
 def _broken(line: Any, kind: RoadClass, chance: random.Random) -> list[Any]:
