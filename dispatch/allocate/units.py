@@ -20,6 +20,7 @@ MUCH_FASTER = "much_faster"
 STALE_FIX = "stale_fix"
 LOST_FIX = "lost_fix"
 FROM_STATION = "from_station"
+RETURNING = "returning"
 
 UNIT_REASONS = (
     NEAREST,
@@ -29,6 +30,7 @@ UNIT_REASONS = (
     STALE_FIX,
     LOST_FIX,
     FROM_STATION,
+    RETURNING,
 )
 """Every code that `UnitProposal.why` can hold; docs/glossary.md explains them."""
 
@@ -145,7 +147,12 @@ def rank_units(
             chosen[-1] = suitable
     fastest_s = min((one.eta_s for one in ranked), default=0)
     return tuple(
-        _proposal(one, fastest_s, beats_suitable=any(_suits(later) for later in chosen[at:]))
+        _proposal(
+            one,
+            fastest_s,
+            asked=bool(needed),
+            beats_suitable=any(_suits(later) for later in chosen[at:]),
+        )
         for at, one in enumerate(chosen)
     )
 
@@ -181,14 +188,17 @@ def _suits(one: _Ranked) -> bool:
     return not one.missing and LOST_FIX not in one.origin.why
 
 
-def _proposal(one: _Ranked, fastest_s: int, *, beats_suitable: bool) -> UnitProposal:
+def _proposal(one: _Ranked, fastest_s: int, *, asked: bool, beats_suitable: bool) -> UnitProposal:
     why: list[str] = []
     if one.eta_s == fastest_s:
         why.append(NEAREST)
-    why.append(SKILL_MISSING if one.missing else SKILL_MATCH)
+    if asked:
+        why.append(SKILL_MISSING if one.missing else SKILL_MATCH)
     if one.missing and beats_suitable:
         why.append(MUCH_FASTER)
     why.extend(one.origin.why)
+    if one.candidate.status is UnitStatus.AVAILABLE:
+        why.append(RETURNING)
     return UnitProposal(
         unit_id=one.candidate.unit_id,
         eta_s=one.eta_s,

@@ -106,6 +106,9 @@ class TestSkill:
         proposals = rank([*basic, unit("ADVANCED")], [10, 20, 30, 40, 50, 5000])
         assert ids(proposals) == ["B0", "B1", "ADVANCED"]
 
+    def test_while_nothing_is_known_of_the_case_no_skill_is_spoken_of(self) -> None:
+        assert rank([unit("A")], [50], needed=(), priority=None)[0].why == ("nearest",)
+
     def test_advanced_life_support_includes_basic(self) -> None:
         assert missing_skills((Skill.ALS,), (Skill.BLS, Skill.ALS)) == frozenset()
         assert missing_skills((Skill.BLS,), (Skill.ALS,)) == {Skill.ALS}
@@ -132,13 +135,14 @@ class TestFix:
         lost = unit("A", status=UnitStatus.AVAILABLE, fix_age_s=3600)
         proposals = rank([lost, unit("B")], [10, 900])
         assert ids(proposals) == ["B", "A"]
-        assert proposals[1].why == ("nearest", "skill_match", "lost_fix")
+        assert proposals[1].why == ("nearest", "skill_match", "lost_fix", "returning")
 
     def test_being_lost_is_not_called_slow(self) -> None:
         lost = unit("A", status=UnitStatus.AVAILABLE, fix_age_s=None)
         proposals = rank([lost, unit("B", skills=(Skill.BLS,))], [10, 900])
         assert proposals[0].why == ("skill_missing",)
-        assert proposals[1].why == ("nearest", "skill_match", "lost_fix", "from_station")
+        reasons = ("nearest", "skill_match", "lost_fix", "from_station", "returning")
+        assert proposals[1].why == reasons
 
 
 Drawn = tuple[tuple[Skill, ...], UnitStatus, int | None, int | None]
@@ -194,7 +198,8 @@ def test_against_a_plain_reading_of_the_rule(
     for proposal in proposals:
         assert proposal.unit_id in can_go
         assert set(proposal.why) <= set(UNIT_REASONS)
-        assert ("skill_match" in proposal.why) == (proposal.unit_id in suitable)
+        matched = bool(needed) and proposal.unit_id in suitable
+        assert ("skill_match" in proposal.why) == matched
     # Among suitable units whose place is known, nobody faster was passed over.
     known = [p for p in proposals if p.unit_id in suitable and "lost_fix" not in p.why]
     assert [p.eta_s for p in known] == sorted(p.eta_s for p in known)
