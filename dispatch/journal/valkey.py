@@ -100,8 +100,8 @@ class ValkeyJournal:
         self._key = key
         self._keys = (key, f"{key}:head", f"{key}:epochs")
         self._append_sha = ""
-        self._tail: tuple[int, str] | None = None
-        """Seq and chain of the newest record that this writer knows to be committed."""
+        self._tail: Record | None = None
+        """The newest record that this writer knows to be committed."""
 
     async def append(self, records: Sequence[Record]) -> None:
         """Make `records` durable, all or none, in order.
@@ -126,7 +126,7 @@ class ValkeyJournal:
                 str(first.epoch), str(first.seq), prev_chain or "", *raws
             )
         self._judge(verdict, seq, first)
-        self._tail = (last.seq, last.chain)
+        self._tail = last
         if self._high_water is not None:
             self._high_water.note(last.seq, last.chain)
 
@@ -226,8 +226,9 @@ class ValkeyJournal:
 
     async def _chain_before(self, first: Record) -> str | None:
         """The chain that `first` has to continue; None if it does not follow the last record."""
-        if self._tail is not None and self._tail[0] == first.seq - 1:
-            return self._tail[1]
+        tail = self._tail
+        if tail is not None and (tail.seq, tail.epoch) == (first.seq - 1, first.epoch):
+            return tail.chain
         epoch, seq, chain = await cast(
             "Awaitable[list[bytes | None]]",
             self._client.hmget(self._keys[1], ["epoch", "seq", "chain"]),
@@ -239,7 +240,6 @@ class ValkeyJournal:
         return chain.decode() if chain is not None else CHAIN_START
 
     async def _run_append(self, *args: str | bytes) -> tuple[str, int]:
-        self._tail = None  # until the answer is here, nothing is known
         try:
             answer = await self._evalsha(*args)
         except NoScriptError:  # first use, or the server restarted: nothing ran
@@ -297,7 +297,7 @@ class ValkeyJournal:
         try:
             yield
         except (RedisError, OSError, TimeoutError) as error:
-            self._tail = None
+            self._tail = None  # what comes back may be another history
             raise JournalUnavailable(f"{type(error).__name__}: {error}") from error
 
 

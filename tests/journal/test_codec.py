@@ -1,3 +1,4 @@
+import math
 import string
 from typing import Any, get_args
 
@@ -7,7 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dispatch.contracts.errors import BadInput, InvariantBroken
-from dispatch.contracts.events import AnyEvent, NoteAdded, Record
+from dispatch.contracts.events import AnyEvent, LocationSet, NoteAdded, Record
+from dispatch.contracts.ids import IncidentId
+from dispatch.contracts.things import Location, Position
+from dispatch.contracts.words import LocationSource
 from dispatch.journal.codec import (
     CHAIN_START,
     TYPES_TODAY,
@@ -85,6 +89,15 @@ def test_what_reads_back_as_something_else_is_refused() -> None:
     wrong = unsealed(1, body=NoteAdded(incident_id=7, text="x"))  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="seq 1, NoteAdded"):
         encode(wrong)
+
+
+def test_nan_which_json_would_turn_into_nothing_is_refused() -> None:
+    nowhere = Location(
+        position=Position(lat=41.7, lon=86.1), source=LocationSource.MAP, accuracy_m=math.nan
+    )
+    body = LocationSet(incident_id=IncidentId("I-1"), location=nowhere)
+    with pytest.raises(BadInput, match="reads back as something else"):
+        encode(unsealed(1, body=body))
 
 
 def _older(name: str, body: str) -> bytes:

@@ -56,6 +56,18 @@ async def test_an_older_epoch_is_refused_and_writes_nothing(journal: Journal) ->
     assert await read(journal) == first
 
 
+async def test_a_deposed_writer_with_a_tail_of_its_own_is_told_that_it_is_deposed(
+    journal: Journal,
+) -> None:
+    first = batch(None, 1, epoch=1)
+    await journal.append(first)
+    await journal.append(second := batch(first[0], 1, epoch=2))
+    never_written = batch(first[0], 1, epoch=1, text="mine")
+    with pytest.raises(StaleEpoch):
+        await journal.append(batch(never_written[0], 1, epoch=1))
+    assert await read(journal) == first + second
+
+
 async def test_claiming_an_epoch_shuts_out_the_writer_before(journal: Journal) -> None:
     epoch = await journal.claim_epoch("a")
     first = batch(None, 2, epoch=epoch)

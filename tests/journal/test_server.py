@@ -111,28 +111,36 @@ async def test_a_path_too_long_for_a_socket_is_refused_plainly(tmp_path: Path) -
         await ValkeyServer(tmp_path / ("x" * 120)).start()
 
 
-async def test_it_dies_with_its_parent_and_frees_the_folder(tmp_path: Path) -> None:
-    script = (
-        "import asyncio, sys\n"
-        "from pathlib import Path\n"
-        "from dispatch.journal.server import ValkeyServer\n"
-        "async def main():\n"
-        "    server = ValkeyServer(Path(sys.argv[1]))\n"
-        "    await server.start()\n"
-        "    print(server.pid, flush=True)\n"
-        "    await asyncio.sleep(60)\n"
-        "asyncio.run(main())\n"
-    )
+_PARENT = """
+import asyncio, sys
+from pathlib import Path
+from dispatch.journal.server import ValkeyServer
+
+async def main():
+    server = ValkeyServer(Path(sys.argv[1]))
+    await server.start()
+    print(server.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_it_dies_with_its_parent_and_holds_the_folder_until_then(tmp_path: Path) -> None:
     parent = subprocess.Popen(  # noqa: ASYNC220 - its first line is awaited below
-        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
     child = int(await asyncio.to_thread(parent.stdout.readline))
+    os.kill(child, signal.SIGSTOP)  # it cannot end yet
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    await until(lambda: has_ended(child))
+    with pytest.raises(BadInput, match=f"in use by process {parent.pid}"):
+        await ValkeyServer(tmp_path, lock_wait_s=0.1).start()
+    os.kill(child, signal.SIGCONT)
     async with ValkeyServer(tmp_path) as server:
+        assert has_ended(child)
         assert server.pid != child
 
 

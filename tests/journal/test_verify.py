@@ -9,9 +9,10 @@ import pytest
 from dispatch.contracts.errors import BadInput, InvariantBroken
 from dispatch.contracts.events import Record, RecordingStored
 from dispatch.contracts.ids import CallId
-from dispatch.journal.codec import CHAIN_START, chain_of_bytes, seal, split
+from dispatch.journal.codec import CHAIN_START, Stored, chain_of_bytes, seal, split
 from dispatch.journal.highwater import HighWater, read_high_water
 from dispatch.journal.memory import MemoryJournal
+from dispatch.journal.server import ValkeyServer
 from dispatch.journal.valkey import ValkeyJournal
 from dispatch.journal.verify import (
     FINDINGS_MAX,
@@ -140,6 +141,29 @@ async def test_a_record_under_a_false_address_is_found(valkey: ValkeyJournal) ->
     await filled(valkey)
     await rewrite(valkey, lambda entries: [*entries[:5], ("5-6", entries[5][1])])
     assert set(faults(await verify_history(valkey))) == {(Fault.MISPLACED, 6), (Fault.HEAD, 6)}
+
+
+async def test_a_history_put_back_under_a_writer_is_noticed(
+    server: ValkeyServer, valkey: ValkeyJournal
+) -> None:
+    records = await filled(valkey)
+    other = ValkeyJournal(server.url, key=valkey._key)
+    await valkey._client.delete(*valkey._keys)
+    await other.append(batch(None, 6, epoch=4, text="another history"))
+    with pytest.raises(InvariantBroken, match="not sealed on the journal's last"):
+        await valkey.append(batch(records[-1], 1, epoch=4))
+    await other.close()
+
+
+async def test_an_epoch_that_goes_back_is_found() -> None:
+    class Backwards(MemoryJournal):
+        async def read_stored(self, *, after_seq: int = 0) -> AsyncIterator[Stored]:
+            async for stored in super().read_stored(after_seq=after_seq):
+                yield stored._replace(epoch=2) if stored.seq == 6 else stored
+
+    journal = Backwards()
+    await filled(journal)
+    assert set(faults(await verify_history(journal))) == {(Fault.EPOCH, 6), (Fault.MISPLACED, 6)}
 
 
 async def test_an_added_field_and_an_added_entry_are_found(valkey: ValkeyJournal) -> None:
