@@ -14,7 +14,6 @@ from typing import assert_never
 
 import structlog
 import uvicorn
-from avl.region.search import PlaceSearch
 from msgspec.structs import replace
 
 from avl.eta import EtaBoard
@@ -22,6 +21,7 @@ from avl.fences import FenceTask
 from avl.link import MqttBroker
 from avl.live import LiveTable
 from avl.region.pack import Region, load_region
+from avl.region.search import PlaceSearch
 from avl.roads.engine import Engine, open_road_graph
 from avl.service import AvlHooks, AvlService, AvlSettings
 from avl.tracks import TrackWriter
@@ -113,7 +113,10 @@ class Core:
         self.etas = EtaBoard(travel=travel, live=self.live, clock=clock)
         self.hub = ScreenHub(clock=clock, live=self.live, etas=self.etas, protocols=self.protocols)
         self.looking = Looking(
-            search=PlaceSearch(region), travel=travel, live=self.live, tracks=settings.tracks_path
+            search=PlaceSearch(region.places, region.roads),
+            travel=travel,
+            live=self.live,
+            tracks=settings.tracks_path,
         )
         self.allocation = AllocationDesk(
             port=port,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avl.region.search import PlaceSearch
-
 from avl.tracks import read_track
 from console_web.server.deps import NearestHit, PlaceHit, RouteLine
 from dispatch.app.facts import drive_target, station_position
@@ -49,8 +48,6 @@ class Looking:
     async def nearest(self, position: Position) -> NearestHit | None:
         """How one would call a point."""
         near = await asyncio.to_thread(self._search.nearest, position)
-        if near is None:
-            return None
         return NearestHit(
             address_zh=near.address_zh, address_en=near.address_en, distance_m=near.distance_m
         )

@@ -1,16 +1,16 @@
-"""`dispatch120 run`: starts every part of one machine as its children, and ends them with itself."""
+"""`dispatch120 run`: starts every part of one machine as its children, and ends them with it."""
 
 import asyncio
 import signal
 import sys
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
 from avl.mosquitto import Mosquitto
+from console_web.server.deps import STATIC_FOLDER
 from dispatch.app import parts
 from dispatch.app.children import Child
 from dispatch.app.demo import PASSWORD, make_users
@@ -19,6 +19,8 @@ from dispatch.app.settings import Settings, save
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.things import Register
 from dispatch.journal.server import ValkeyServer
+
+SCREENS = STATIC_FOLDER / "console.html"
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,8 +132,7 @@ async def _prepare(settings: Settings, options: RunOptions, progress: Progress) 
         raise BadInput(
             "users", f"{settings.users_path} is missing", mend="dispatch120 user add --help"
         )
-    static = Path(__file__).resolve().parents[2] / "console_web" / "static"
-    if not (static / "console.html").exists():
+    if not SCREENS.exists():
         raise BadInput("screens", "they are not built", mend="run: python -m console_web.build")
 
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 
 import structlog
-from telephony.pidf import location_of
 
 from dispatch.app.clock import SystemIds
 from dispatch.contracts import effects as ef
@@ -21,13 +20,14 @@ from dispatch.contracts.commands import (
     Refused,
     StoreRecording,
 )
-from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.contracts.ids import CallRef, CommandId, SeatId
 from dispatch.contracts.ports import CommandPort
-from dispatch.contracts.things import Actor
+from dispatch.contracts.things import Actor, Location
 from dispatch.contracts.words import CallState, Role
 from dispatch.core.state import Call, State
 from telephony.client import GatewayLink
+from telephony.pidf import read_pidf
 
 ORDERS_MAX = 1000
 GATEWAY = Actor(role=Role.SYSTEM, id="gateway")
@@ -54,6 +54,7 @@ class TelephonyDesk:
         self._orders: asyncio.Queue[gw.Order] = asyncio.Queue(ORDERS_MAX)
         self.state = State()
         self.dropped = 0
+        self.bad_locations = 0
 
     @property
     def connected(self) -> bool:
@@ -147,7 +148,7 @@ class TelephonyDesk:
                     called=report.called,
                     first_ring_at_ms=report.at_ms,
                     trunk=report.trunk,
-                    location=location_of(report.geolocation, report.pidf),
+                    location=self._location(report),
                     callback_of=report.callback_of,
                 )
             case gw.Connected():
@@ -171,6 +172,17 @@ class TelephonyDesk:
             case gw.PlaceFailed():
                 code = f"callback_failed/{report.callback_of}"
                 return RaiseAlarm(code=code, detail=f"{report.sip_code} {report.reason}".strip())
+
+    def _location(self, report: gw.Offered) -> Location | None:
+        """Where the call says that it is; what cannot be read is counted, never guessed."""
+        if not report.pidf:
+            return None
+        try:
+            return read_pidf(report.pidf)
+        except BadInput as fault:
+            self.bad_locations += 1
+            log.warning("location_unreadable", field=fault.field, fault=fault.fault)
+            return None
 
     async def _submit(self, command_id: CommandId, command: AnyCommand) -> None:
         """Until the core has it: a report is acknowledged only after that."""
