@@ -136,9 +136,11 @@ async def test_it_dies_with_its_parent_and_holds_the_folder_until_then(tmp_path:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    with pytest.raises(BadInput, match=f"in use by process {parent.pid}"):
-        await ValkeyServer(tmp_path, lock_wait_s=0.1).start()
-    os.kill(child, signal.SIGCONT)
+    try:
+        with pytest.raises(BadInput, match=f"in use by process {parent.pid}"):
+            await ValkeyServer(tmp_path, lock_wait_s=0.1).start()
+    finally:
+        os.kill(child, signal.SIGCONT)
     async with ValkeyServer(tmp_path) as server:
         assert has_ended(child)
         assert server.pid != child
