@@ -52,4 +52,5 @@ export type Frame =
     }
   | { type: 'fixes'; at_ms: number; fixes: FixRow[] }
   | { type: 'etas'; at_ms: number; etas: [string, number][] }
-  | { type: 'ping'; at_ms: number }
+  | { type: 'ping'; at_ms: number; seq: number }
+  | { type: 'error'; code: string; field: string; detail: string }

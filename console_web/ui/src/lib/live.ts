@@ -98,6 +98,8 @@ export class Live {
       this.linkState.epoch = frame.epoch
       this.linkState.seq = frame.seq
     }
+    // All up to this seq has been sent on this line: what was not for us need not be asked again.
+    if (frame.type === 'ping' && frame.seq > this.linkState.seq) this.linkState.seq = frame.seq
     this.store.apply(frame)
   }
 

@@ -86,6 +86,7 @@ export class Store {
         break
       case 'welcome':
       case 'ping':
+      case 'error':
         break
       default:
         frame satisfies never // a newer server may send what this page does not know
