@@ -96,7 +96,9 @@ def bd09_to_gcj02(lat: Floats, lon: Floats) -> Pair:
 def _checked(lat: Floats | float, lon: Floats | float) -> Pair:
     lat, lon = np.asarray(lat, np.float64), np.asarray(lon, np.float64)
     if not np.all(np.abs(lat) <= 90.0):
-        raise BadInput("lat", "is not between -90 and 90", mend="are lat and lon the right way round?")
+        raise BadInput(
+            "lat", "is not between -90 and 90", mend="are lat and lon the right way round?"
+        )
     if not np.all(np.abs(lon) <= 180.0):
         raise BadInput("lon", "is not between -180 and 180")
     return lat, lon

@@ -56,7 +56,9 @@ def road_features(roads: RoadNetwork) -> list[MapFeature]:
         if single:
             tags["oneway"] = True
         members = lines[order[bounds[index] : bounds[index + 1]]]
-        merged = shapely.line_merge(shapely.MultiLineString(members.tolist()), directed=bool(single))
+        merged = shapely.line_merge(
+            shapely.MultiLineString(members.tolist()), directed=bool(single)
+        )
         result += [
             MapFeature("roads", part, tags, _ROAD_ZOOM[kind])
             for part in shapely.get_parts(merged).tolist()
@@ -92,9 +94,7 @@ def register_features(register: Register) -> list[MapFeature]:
     return result
 
 
-def _standing(
-    layer: str, entry: StationEntry | HospitalEntry, own: dict[str, Value]
-) -> MapFeature:
+def _standing(layer: str, entry: StationEntry | HospitalEntry, own: dict[str, Value]) -> MapFeature:
     at = shapely.Point(entry.position.lon, entry.position.lat)
     return MapFeature(layer, at, own | _named(entry.name_zh, entry.name_en), 8)
 

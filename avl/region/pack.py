@@ -34,9 +34,7 @@ class Box(Thing, frozen=True):
 
     def holds(self, position: Position) -> bool:
         """Whether `position` lies inside."""
-        return (
-            self.west <= position.lon <= self.east and self.south <= position.lat <= self.north
-        )
+        return self.west <= position.lon <= self.east and self.south <= position.lat <= self.north
 
 
 class RegionInfo(Thing, frozen=True):

@@ -1,5 +1,6 @@
 """A place that can be searched for, and how its Chinese name is typed on a Latin keyboard."""
 
+import re
 from enum import StrEnum
 
 import msgspec
@@ -52,7 +53,9 @@ class PlaceFile(msgspec.Struct, frozen=True, kw_only=True):
 
 def syllables(text: str) -> list[str]:
     """The pinyin of `text` without tones, one item a character; what is not Chinese stays."""
-    from pypinyin import lazy_pinyin  # a dictionary of some megabytes: only who writes packs needs it
+    from pypinyin import (
+        lazy_pinyin,
+    )  # a dictionary of some megabytes: only who writes packs needs it
 
     return [part.lower() for part in lazy_pinyin(text) if part.strip()]
 
@@ -71,10 +74,13 @@ _ROAD_ENDINGS = {
     "小区": "Compound", "花园": "Garden", "社区": "Community", "村": "Village", "县": "County",
     "镇": "Town", "市": "City", "乡": "Township", "公园": "Park", "医院": "Hospital",
 }  # fmt: skip
+_CHINESE = re.compile("[\u3400-\u9fff]")
 
 
 def english(name_zh: str) -> str:
     """A readable Latin form: pinyin with a translated ending (`Renmin East Road`)."""
+    if not _CHINESE.search(name_zh):
+        return name_zh
     for ending in sorted(_ROAD_ENDINGS, key=len, reverse=True):
         if name_zh.endswith(ending) and len(name_zh) > len(ending):
             stem = "".join(syllables(name_zh[: -len(ending)]))

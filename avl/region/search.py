@@ -24,9 +24,12 @@ QUERY_CHARS_MAX = 120
 RESULTS_MAX = 50
 NEAREST_ROAD_M = 3_000.0
 _NAMED_ROAD_M = 40.0
+_ROADS_TRIED = 12
+_PARTINGS_MAX = 6
 _SAME_TOWN_KM = 15
 _HOUSE = re.compile(r"^(?P<road>.+?)\s*(?P<number>\d{1,5})\s*(?:号|號|hao)?(?P<rest>院|楼|附近)?$")
-_JOINERS = re.compile(r"[\s,，、;；/&+＋]+|与|和|交叉口|交叉路口|路口|交汇处|十字")
+_JOINERS = re.compile(r"\s*[,，、;；/&+＋]\s*|\s*(?:与|和)\s*|\s+")
+_ENDING = re.compile(r"\s*(?:的?交叉口|的?交叉路口|路口|的?交汇处|十字路口|十字)$")
 _AFTER_ROAD = re.compile(r"(?<=路)(?=.)|(?<=街)(?=.)|(?<=大道)(?=.)|(?<=巷)(?=.)")
 _KIND_RANK = {
     PlaceKind.CITY: 0,
@@ -72,7 +75,7 @@ class PlaceSearch:
         self._streets = StreetMap(roads)
         self._snapper = snapper or Snapper(roads)
         self._keys = (
-            NameIndex([p.name_zh for p in places]),
+            NameIndex([p.name_zh.lower() for p in places]),
             NameIndex([p.pinyin for p in places]),
             NameIndex([p.initials for p in places]),
             NameIndex([p.name_en.lower() for p in places]),
@@ -92,8 +95,9 @@ class PlaceSearch:
         limit = max(0, min(limit, RESULTS_MAX))
         if not text or not limit:
             return []
-        result = self._addresses(text, near) + self._junctions(text, near)
-        result += self._named(text, near, limit)
+        named = self._named(text, near, limit)
+        meant = [place for place in named if text in _spellings(place)]
+        result = meant + self._addresses(text, near) + self._junctions(text, near) + named
         if " " in text and len(result) < limit:
             result += self._in_county(text.split(), near, limit)
         if not result and " " in text:
@@ -152,20 +156,16 @@ class PlaceSearch:
     def _roads(self, text: str) -> list[Place]:
         """Roads that are meant by `text`, the exactly named first."""
         found = [p for p in self._named(text, None, RESULTS_MAX) if p.kind is PlaceKind.ROAD]
-        exact = [p for p in found if text in (p.name_zh, p.pinyin, p.initials, p.name_en.lower())]
-        return exact or found
+        if not found and " " in text:
+            return self._roads(text.replace(" ", ""))
+        return [p for p in found if text in _spellings(p)] or found
 
     def _junctions(self, text: str, near: Position | None) -> list[Place]:
-        pairs = [part for part in _JOINERS.split(text) if part]
-        if len(pairs) == 1:
-            pairs = [part for part in _AFTER_ROAD.split(text) if part]
-        if len(pairs) < 2:
-            return []
-        ways_to_part = {("".join(pairs[:k]), "".join(pairs[k:])) for k in range(1, len(pairs))}
         result: list[Place] = []
-        for first, second in sorted(ways_to_part):
-            for a in self._roads(first)[:12]:
-                for b in self._roads(second)[:12]:
+        for first, second in _partings(text):
+            others = self._roads(second)[:_ROADS_TRIED]
+            for a in self._roads(first)[:_ROADS_TRIED] if others else ():
+                for b in others:
                     result += self._meeting(a, b)
         return self._nearest_first(result, near)
 
@@ -191,7 +191,7 @@ class PlaceSearch:
             return []
         number = int(match["number"])
         result: list[Place] = []
-        for road in self._roads(match["road"].strip())[:12]:
+        for road in self._roads(match["road"].strip())[:_ROADS_TRIED]:
             position = None if road.road is None else self._streets.house(road.road, number)
             if position is not None:
                 result.append(
@@ -264,6 +264,19 @@ class PlaceSearch:
         away = distance_m(position.lat, position.lon, self._lat[rows], self._lon[rows])
         best = int(np.argmin(away))
         return self._places[int(rows[best])], float(away[best])
+
+
+def _spellings(place: Place) -> tuple[str, str, str, str]:
+    return place.name_zh.lower(), place.pinyin, place.initials, place.name_en.lower()
+
+
+def _partings(text: str) -> list[tuple[str, str]]:
+    """The ways to read `text` as two roads: at whatever joins them, or after a first road's name."""
+    text = _ENDING.sub("", text)
+    spans = [m.span() for m in _JOINERS.finditer(text)]
+    spans = spans or [m.span() for m in _AFTER_ROAD.finditer(text)]
+    pairs = [(text[:start].strip(), text[end:].strip()) for start, end in spans[:_PARTINGS_MAX]]
+    return [(first, second) for first, second in pairs if first and second]
 
 
 _SIDES = (

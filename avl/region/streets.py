@@ -28,6 +28,8 @@ class StreetMap:
         back = ~forward
         ends[roads.arc_edge[back]] = np.column_stack((head[back], tail[back]))
         self._ends = ends
+        # Filled as roads are asked for; two threads that fill the same entry write the same.
+        self._nodes_of: dict[int, frozenset[int]] = {}
 
     def name_of(self, edge: int) -> int:
         """The index of the edge's name, 0 for none."""
@@ -40,15 +42,19 @@ class StreetMap:
 
     def crossings(self, a: int, b: int) -> list[Position]:
         """Where two roads meet; the corners of one great junction count once."""
-        shared = np.intersect1d(self._ends[self.edges(a)], self._ends[self.edges(b)])
         result: list[Position] = []
-        for node in shared.tolist():
+        for node in sorted(self._nodes(a) & self._nodes(b)):
             lat, lon = float(self._roads.node_lat[node]), float(self._roads.node_lon[node])
-            if all(
-                float(distance_m(lat, lon, p.lat, p.lon)) > _SAME_CROSSING_M for p in result
-            ):
+            if all(float(distance_m(lat, lon, p.lat, p.lon)) > _SAME_CROSSING_M for p in result):
                 result.append(Position(lat=round(lat, 6), lon=round(lon, 6)))
         return result
+
+    def _nodes(self, name: int) -> frozenset[int]:
+        nodes = self._nodes_of.get(name)
+        if nodes is None:
+            nodes = frozenset(self._ends[self.edges(name)].ravel().tolist())
+            self._nodes_of[name] = nodes
+        return nodes
 
     def house(self, name: int, number: int) -> Position | None:
         """About where house `number` is, None beyond the road's end."""

@@ -138,7 +138,9 @@ def _tiles(features: Sequence[MapFeature]) -> Iterator[tuple[int, bytes]]:
             if data:
                 written += 1
                 if written > TILES_MAX:
-                    raise BadInput("map", f"needs more than {TILES_MAX} tiles", mend="cut the extract")
+                    raise BadInput(
+                        "map", f"needs more than {TILES_MAX} tiles", mend="cut the extract"
+                    )
                 yield (
                     zxy_to_tileid(sheet.zoom, sheet.x, sheet.y),
                     gzip.compress(data, compresslevel=9, mtime=0),
@@ -178,7 +180,10 @@ def _children(sheet: _Sheet) -> Iterator[_Sheet]:
                 continue
             rows, shapes, box = sheet.rows[near], sheet.shapes[near], bounds[near]
             whole = (
-                (box[:, 0] >= west) & (box[:, 2] <= east) & (box[:, 1] >= north) & (box[:, 3] <= south)
+                (box[:, 0] >= west)
+                & (box[:, 2] <= east)
+                & (box[:, 1] >= north)
+                & (box[:, 3] <= south)
             )
             cut = ~whole
             shapes[cut] = shapely.clip_by_rect(shapes[cut], west, north, east, south)
@@ -187,9 +192,7 @@ def _children(sheet: _Sheet) -> Iterator[_Sheet]:
                 yield _Sheet(zoom, x, y, rows[left], shapes[left])
 
 
-def _encode(
-    sheet: _Sheet, features: Sequence[MapFeature], zoom_min: NDArray[np.int64]
-) -> bytes:
+def _encode(sheet: _Sheet, features: Sequence[MapFeature], zoom_min: NDArray[np.int64]) -> bytes:
     shown = zoom_min[sheet.rows] <= sheet.zoom
     if not shown.any():
         return b""

@@ -61,6 +61,8 @@ def corridors(
         kind = _CLASSES[corridor.kind]
         index = name(corridor.ref, corridor.name_zh)
         for line in _course(corridor, plans, towns, outposts, chance):
+            if kind is RoadClass.MOTORWAY:
+                _fork(line, [s for s in streets if s.level == 1])
             level = 1 if kind is RoadClass.MOTORWAY else 0
             streets.append(Street(line, kind, RURAL_SPEED_KMH[kind], index, level=level))
     expressways = [shapely.LineString(_mercator(s.line)) for s in streets if s.level == 1]
@@ -77,6 +79,19 @@ def corridors(
             kind = RoadClass.PRIMARY
             streets.append(Street(part, kind, RURAL_SPEED_KMH[kind], 0, level=-1))
     return streets
+
+
+def _fork(line: Floats, earlier: list[Street]) -> None:
+    """Where an expressway begins close to an earlier one, it begins on it."""
+    start = shapely.Point(_mercator(line[:1])[0])
+    others = [shapely.LineString(_mercator(street.line)) for street in earlier]
+    near = [other for other in others if other.distance(start) < 8_000.0]
+    if near:
+        at = near[0].interpolate(near[0].project(start))
+        second = _mercator(line[1:2])[0]
+        push = np.array((at.x, at.y)) - second
+        x, y = np.array((at.x, at.y)) + push / np.hypot(*push) * 4.0
+        line[0] = np.array(from_mercator(x, y))
 
 
 def _course(
