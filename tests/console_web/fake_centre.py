@@ -11,6 +11,7 @@ from console_web.server.hub import ScreenHub
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import Accepted, AnyCommand, CommandResult, Envelope, Refused
 from dispatch.contracts.errors import CommandRefused
+from dispatch.contracts.events import Record
 from dispatch.contracts.ids import (
     CallRef,
     CommandId,
@@ -34,6 +35,7 @@ from dispatch.contracts.things import (
 )
 from dispatch.contracts.words import (
     ASSIGNABLE,
+    Answer,
     Capability,
     LocationSource,
     Role,
@@ -44,6 +46,8 @@ from dispatch.contracts.words import (
 from dispatch.core.decide import decide
 from dispatch.core.draft import Context
 from dispatch.core.state import State, empty
+from dispatch.views.entities import IncidentView
+from dispatch.views.render import render
 from triage.load import load_bundled
 
 KORLA = Position(lat=41.7597, lon=86.1469)
@@ -160,7 +164,7 @@ class Fleet:
 class FakeCentre:
     """A command port over the real `decide`; what is decided counts as committed."""
 
-    def __init__(self, *, units: int = 40, seed: int = 7) -> None:
+    def __init__(self, *, units: int = 40, seed: int = 7, known: Register | None = None) -> None:
         self.clock = WallClock()
         self.chance = random.Random(seed)
         self.fleet = Fleet(self.chance)
@@ -171,9 +175,10 @@ class FakeCentre:
         self.state: State = empty()
         self.answers: dict[CommandId, CommandResult] = {}
         self.given: list[AnyCommand] = []
+        self.records: list[Record] = []
         self.count = 0
         self.tell(cmd.OpenEpoch(epoch=1, node="test"))
-        self.tell(cmd.LoadRegister(register=register(self.chance, units)))
+        self.tell(cmd.LoadRegister(register=known or register(self.chance, units)))
         for unit_id in self.state.units:
             self.fleet.fixes[unit_id] = Fix(
                 unit_id=unit_id, at_ms=self.clock.now_ms(), position=near(self.chance)
@@ -207,6 +212,7 @@ class FakeCentre:
             )
         if decision.states:
             self.state = decision.states[-1]
+        self.records.extend(decision.records)
         self.hub.publish(decision.records, before, self.state)
         result = Accepted(
             command_id=envelope.command_id,
@@ -298,6 +304,27 @@ class FakeCentre:
         self.tell(cmd.AssignUnit(incident_id=incident_id, unit_id=unit_id))
         for status in ON_THE_WAY[1 : ON_THE_WAY.index(until) + 1]:
             self.tell(cmd.ReachStatus(unit_id=unit_id, status=status, source=StepSource.TABLET))
+
+    def answer_all(self, incident_id: IncidentId, given: str) -> None:
+        """Answer questions until the protocol has no more of them open."""
+        for _ in range(20):
+            view = render(self.state, "incident", incident_id, self.protocols)
+            assert isinstance(view, IncidentView)
+            question = next((q for q in view.questions if q.answer is None), None)
+            if question is None:
+                return
+            # The two gates ask whether all is well; the others whether something is wrong.
+            is_gate = question.question_id in {"awake", "breathing_normally"}
+            answer = Answer.YES if is_gate else Answer(given)
+            self.tell(
+                cmd.AnswerQuestion(
+                    incident_id=incident_id, question=question.question_id, answer=answer
+                )
+            )
+
+    def take(self, unit_id: UnitId) -> None:
+        """Somebody else sends this unit to another place."""
+        self.tell(cmd.AssignUnit(incident_id=self.new_incident(), unit_id=unit_id))
 
     def drive(self) -> None:
         """One second of the fleet: positions, deliveries, ETAs."""

@@ -1,241 +1,235 @@
-"""The screens' server over a `FakeCentre`, for Chromium: `python -m tests.console_web.fake_server`.
+"""The real web server over a `FakeCentre`, for Chromium: `python -m tests.console_web.fake_server`.
 
-`POST /fake/ring`, `/fake/hang_up/<call>`, `/fake/busy` make things happen; accounts are in the open.
+`POST /fake/ring`, `/fake/hang_up`, `/fake/busy` make things happen; the accounts are in the open.
+With `--region DIR` (a pack of `python -m simulators.region`) it has that region's map and places.
 """
 
 import argparse
 import asyncio
-import contextlib
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import uvicorn
-from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.websockets import WebSocketDisconnect
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from console_web.server.frames import Hello, Welcome, encode
-from console_web.server.hub import ScreenClient
-from console_web.server.sessions import Session
-from dispatch.contracts.commands import AnyCommand, Envelope, Refused
-from dispatch.contracts.ids import CommandId, SeatId
-from dispatch.contracts.things import Actor
+from avl.region.pack import Region, load_region
+from avl.region.search import PlaceSearch
+from console_web.server.app import create_app, uvicorn_config
+from console_web.server.deps import (
+    STATIC_FOLDER,
+    DemoAccount,
+    NearestHit,
+    PlaceHit,
+    RouteLine,
+    WebDeps,
+    WebSettings,
+)
+from console_web.server.users import User, UsersStore, hash_password
+from dispatch.contracts.events import Record
+from dispatch.contracts.ids import HospitalId, MissionId, PlaceId, SeatId, UnitId
+from dispatch.contracts.things import Position
 from dispatch.contracts.words import Role, UnitStatus
-from tests.console_web.fake_centre import STREETS, FakeCentre, distance_m, near
+from dispatch.views.timeline import TrackPoint
+from tests.console_web.fake_centre import STREETS, FakeCentre, distance_m
 
-STATIC = Path(__file__).resolve().parents[2] / "console_web" / "static"
-LATER_MS = 4_000_000_000_000
-ACCOUNTS = {
-    "seat1": ("demo-seat1", Role.CALL_TAKER, {"seat_id": SeatId("01")}),
-    "seat2": ("demo-seat2", Role.CALL_TAKER, {"seat_id": SeatId("02")}),
-    "chief": ("demo-chief", Role.SUPERVISOR, {}),
-    "crew1": ("demo-crew1", Role.CREW, {"unit_id": "U001"}),
-    "ed1": ("demo-ed1", Role.HOSPITAL, {"hospital_id": "H01"}),
+NAMES = {
+    "seat1": ("受理一席", Role.CALL_TAKER),
+    "seat2": ("受理二席", Role.CALL_TAKER),
+    "chief": ("值班班长", Role.SUPERVISOR),
+    "root": ("工程师", Role.ADMIN),
+    "crew1": ("车组", Role.CREW),
+    "ed1": ("急诊", Role.HOSPITAL),
 }
 
 
-def json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+def accounts(centre: FakeCentre) -> list[User]:
+    """One of each role; the password is `demo-<user>`."""
+    units, hospitals = list(centre.state.units), list(centre.state.hospitals)
+    seats = {"seat1": SeatId("01"), "seat2": SeatId("02")}
+    return [
+        User(
+            user=user,
+            name=name,
+            role=role,
+            password=hash_password(f"demo-{user}", n=16),
+            seat_id=seats.get(user),
+            unit_id=UnitId(units[0]) if role is Role.CREW else None,
+            hospital_id=HospitalId(hospitals[0]) if role is Role.HOSPITAL else None,
+        )
+        for user, (name, role) in NAMES.items()
+    ]
 
 
-class Busy:
-    """Some work under way, so that the screens have something to show."""
+class Ports:
+    """What the web server asks of the rest of a centre."""
 
-    def __init__(self, centre: FakeCentre) -> None:
+    def __init__(self, centre: FakeCentre, region: Region | None) -> None:
         self.centre = centre
+        self.search = PlaceSearch(region.places, region.roads) if region else None
 
-    def start(self) -> None:
-        centre = self.centre
-        stages = [UnitStatus.ALERTED, UnitStatus.DEPARTED, UnitStatus.DEPARTED]
-        stages += [UnitStatus.ON_SCENE, UnitStatus.WITH_PATIENT, UnitStatus.BOARDED]
-        complaints = [c.complaint_id for c in centre.protocols.complaints]
-        for index, stage in enumerate(stages * max(1, len(centre.state.units) // 50)):
-            incident = centre.new_incident(complaints[(index * 2) % len(complaints)])
-            centre.send_nearest(incident, stage)
-        centre.new_incident("trauma")
-        centre.new_incident()
-        for number in ("13579960001", "0996-2030120"):
-            centre.hang_up(centre.ring(number=number, located=False))
-
-
-def make_app(centre: FakeCentre, map_file: Path | None) -> FastAPI:  # noqa: C901
-    sessions: dict[str, Session] = {}
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async def beat() -> None:
-            while True:
-                centre.drive()
-                centre.hub.sample()
-                await asyncio.sleep(1)
-
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(beat())
-            yield
-            task.cancel()
-
-    app = FastAPI(lifespan=lifespan)
-
-    def who(cookies: dict[str, str]) -> Session | None:
-        return sessions.get(cookies.get("fake", "")) or (
-            session_of(cookies.get("fake", "")) if cookies.get("fake") in ACCOUNTS else None
-        )
-
-    def session_of(user: str) -> Session:
-        _, role, extra = ACCOUNTS[user]
-        return msgspec.convert(
-            {"user": user, "name": user, "role": role, "expires_at_ms": LATER_MS, **extra}, Session
-        )
-
-    @app.post("/api/login")
-    async def login(request: Request) -> Response:
-        body = await request.json()
-        account = ACCOUNTS.get(body.get("user"))
-        if account is None or account[0] != body.get("password"):
-            return json({"code": "wrong_login", "field": "password", "detail": ""}, 401)
-        sessions[body["user"]] = session_of(body["user"])
-        answer = json(sessions[body["user"]])
-        answer.set_cookie("fake", body["user"], httponly=True)
-        return answer
-
-    @app.post("/api/logout")
-    async def logout() -> Response:
-        answer = Response(status_code=204)
-        answer.delete_cookie("fake")
-        return answer
-
-    @app.get("/api/session")
-    async def session(request: Request) -> Response:
-        found = who(request.cookies)
-        return json(found) if found else json({"code": "no_session"}, 401)
-
-    @app.get("/api/demo")
-    async def demo() -> Response:
-        return json(
-            [{"user": u, "password": p, "name": u, "role": r} for u, (p, r, _) in ACCOUNTS.items()]
-        )
-
-    @app.post("/api/commands")
-    async def commands(request: Request) -> Response:
-        found = who(request.cookies)
-        if found is None:
-            return json({"code": "no_session"}, 401)
-        raw = await request.json()
-        try:
-            body = msgspec.convert(raw["body"], AnyCommand)
-        except msgspec.ValidationError as fault:
-            return json({"code": "malformed", "field": "body", "detail": str(fault)}, 422)
-        actor = Actor(role=found.role, id=found.user)
-        envelope = Envelope(command_id=CommandId(raw["command_id"]), actor=actor, body=body)
-        result = await centre.submit(envelope)
-        return json(result, 409 if isinstance(result, Refused) else 200)
-
-    @app.get("/api/complaints")
-    async def complaints() -> Response:
-        rows = [
-            {"complaint": c.complaint_id, "zh": c.zh, "en": c.en, "key": c.key}
-            for c in centre.protocols.complaints
-        ]
-        return json(rows)
-
-    @app.get("/api/places")
-    async def places(q: str = "") -> Response:
-        rows = [
-            {"place_id": f"p{n}", "name_zh": f"{street} {n * 7} 号", "name_en": f"{street} {n * 7}",
-             "kind": "road", "lat": at.lat, "lon": at.lon, "county_zh": "库尔勒市"}
+    async def places(self, words: str, around: Position | None) -> Sequence[PlaceHit]:
+        if self.search is not None:
+            return [
+                PlaceHit(
+                    place_id=place.place_id,
+                    name_zh=place.name_zh,
+                    name_en=place.name_en,
+                    kind=place.kind,
+                    lat=place.position.lat,
+                    lon=place.position.lon,
+                    county_zh=place.county_zh,
+                )
+                for place in self.search.search(words, around)
+            ]
+        return [
+            PlaceHit(
+                place_id=PlaceId(f"p{n}"),
+                name_zh=f"{street} {n * 7} 号",
+                name_en=f"{street} {n * 7}",
+                kind="address",
+                lat=41.76 + n / 1000,
+                lon=86.15,
+                county_zh="库尔勒市",
+            )
             for n, street in enumerate(STREETS, 1)
-            if q[:1] in street
-            for at in [near(centre.chance, 0.02)]
-        ]  # fmt: skip
-        return json(rows[:12])
+            if words[:1] in street
+        ]
 
-    @app.get("/api/nearest")
-    async def nearest() -> Response:
-        address = {"address_zh": "库尔勒市石化大道近英下路口", "address_en": "Shihua Avenue, Korla"}
-        return json({**address, "distance_m": 12})
-
-    @app.get("/api/route")
-    async def route(mission_id: str) -> Response:
-        mission = next(
-            (m for m in centre.state.missions.values() if m.mission_id == mission_id), None
+    async def nearest(self, position: Position) -> NearestHit:
+        if self.search is not None:
+            found = self.search.nearest(position)
+            return NearestHit(
+                address_zh=found.address_zh,
+                address_en=found.address_en,
+                distance_m=found.distance_m,
+            )
+        return NearestHit(
+            address_zh="石化大道近英下路口", address_en="Shihua Avenue", distance_m=12
         )
-        fix = centre.fleet.fix(mission.unit_id) if mission else None
-        incident = centre.state.incidents.get(mission.incident_id) if mission else None
+
+    async def route(self, mission_id: MissionId) -> RouteLine | None:
+        mission = self.centre.state.missions.get(mission_id)
+        incident = self.centre.state.incidents.get(mission.incident_id) if mission else None
+        fix = self.centre.fleet.fix(mission.unit_id) if mission else None
         if fix is None or incident is None or incident.location is None:
-            return json({"code": "no_route"}, 404)
+            return None
         one, two = fix.position, incident.location.position
-        points = [[one.lat, one.lon], [one.lat, two.lon], [two.lat, two.lon]]
-        return json({"points": points, "eta_s": 120, "distance_m": round(distance_m(one, two))})
+        points = [(one.lat, one.lon), (one.lat, two.lon), (two.lat, two.lon)]
+        return RouteLine(points=points, eta_s=120, distance_m=round(distance_m(one, two)))
 
-    @app.get("/map/region.pmtiles")
-    async def region() -> Response:
-        return FileResponse(map_file) if map_file else json({"code": "no_map"}, 404)
+    async def tracks(self, unit_id: UnitId, from_ms: int, to_ms: int) -> Sequence[TrackPoint]:
+        return []
 
-    @app.post("/fake/{what}")
-    async def fake(what: str, request: Request) -> Any:
-        body = await request.json() if await request.body() else {}
-        match what:
+    # ---- a journal that forgets
+
+    async def append(self, records: Sequence[Record]) -> None: ...
+    async def last(self) -> Record | None:
+        return None
+
+    async def read(self, *, after_seq: int = 0) -> AsyncIterator[Record]:
+        for record in self.centre.records[after_seq:]:
+            yield record
+
+    async def get(self, seqs: Sequence[int]) -> list[Record]:
+        return [self.centre.records[seq - 1] for seq in seqs]
+
+    async def close(self) -> None: ...
+
+
+def busy(centre: FakeCentre) -> None:
+    """Some work under way, so that the screens have something to show."""
+    stages = [UnitStatus.ALERTED, UnitStatus.DEPARTED, UnitStatus.DEPARTED]
+    stages += [UnitStatus.ON_SCENE, UnitStatus.WITH_PATIENT, UnitStatus.BOARDED]
+    complaints = [c.complaint_id for c in centre.protocols.complaints]
+    for index, stage in enumerate(stages * max(1, len(centre.state.units) // 50)):
+        incident = centre.new_incident(complaints[(index * 2) % len(complaints)])
+        if index % 2:
+            centre.answer_all(incident, "no" if index % 4 == 1 else "yes")
+        centre.send_nearest(incident, stage)
+    centre.new_incident("trauma")
+    centre.new_incident()
+    for number in ("13579960001", "0996-2030120"):
+        centre.hang_up(centre.ring(number=number, located=False))
+
+
+def fake_route(centre: FakeCentre) -> Route:
+    async def act(request: Request) -> JSONResponse:
+        body = msgspec.json.decode(await request.body() or b"{}")
+        answer: dict[str, object] = {}
+        match request.path_params["what"]:
             case "ring":
-                return JSONResponse({"call_id": centre.ring(**body)})
+                answer["call_id"] = centre.ring(**body)
             case "hang_up":
                 centre.hang_up(body["call_id"])
             case "busy":
-                Busy(centre).start()
-            case "die":
-                os._exit(1)
-        return JSONResponse({"given": [type(c).__name__ for c in centre.given]})
+                busy(centre)
+            case "take":
+                centre.take(UnitId(body["unit_id"]))
+            case _:
+                pass
+        answer["given"] = [type(command).__name__ for command in centre.given]
+        return JSONResponse(answer)
 
-    @app.websocket("/api/live")
-    async def live(socket: WebSocket) -> None:
-        await socket.accept()
-        found = who(dict(socket.cookies))
-        if found is None:
-            await socket.close(4401)
-            return
-        hello = msgspec.json.decode(await socket.receive_text(), type=Hello)
-        client = centre.hub.attach(found.viewer(), last_seq=hello.last_seq, epoch=hello.epoch)
-        now_ms = centre.clock.now_ms()
-        state = centre.state
-        welcome = Welcome(session=found, epoch=state.epoch, seq=state.seq, at_ms=now_ms)
-        try:
-            await socket.send_text(encode(welcome))
-            await _pump(socket, centre, client)
-        except (WebSocketDisconnect, RuntimeError):
-            pass
-        finally:
-            centre.hub.detach(client)
-
-    app.mount("/", StaticFiles(directory=STATIC, html=True))
-    return app
+    return Route("/fake/{what}", act, methods=["POST"])
 
 
-async def _pump(socket: WebSocket, centre: FakeCentre, client: ScreenClient) -> None:
-    while True:
-        while (frame := centre.hub.next_frame(client)) is not None:
-            await socket.send_text(frame)
-        try:
-            await asyncio.wait_for(client.wake.wait(), timeout=2)
-        except TimeoutError:
-            await socket.send_text(centre.hub.ping())
+def deps_of(centre: FakeCentre, region: Region | None, static: Path = STATIC_FOLDER) -> WebDeps:
+    ports = Ports(centre, region)
+    users = accounts(centre)
+    demo = tuple(
+        DemoAccount(user=u.user, password=f"demo-{u.user}", name=u.name, role=u.role) for u in users
+    )
+    nowhere = Path("/nonexistent")
+    return WebDeps(
+        commands=centre,
+        hub=centre.hub,
+        users=UsersStore(users),
+        clock=centre.clock,
+        protocols=centre.protocols,
+        settings=WebSettings(secret_key="f" * 32, demo=True, demo_accounts=demo),
+        places=ports.places,
+        nearest=ports.nearest,
+        route=ports.route,
+        journal=ports,
+        tracks=ports.tracks,
+        recordings_folder=nowhere,
+        map_file=region.map_path if region else nowhere,
+        static_folder=static,
+    )
+
+
+async def serve(centre: FakeCentre, deps: WebDeps, port: int) -> None:
+    app = create_app(deps)
+    app.router.routes.insert(0, fake_route(centre))
+    server = uvicorn.Server(uvicorn_config(app, host="127.0.0.1", port=port))
+
+    async def beat() -> None:
+        while True:
+            centre.drive()
+            await asyncio.sleep(1)
+
+    async with asyncio.TaskGroup() as group:
+        beating = group.create_task(beat())
+        await server.serve()
+        beating.cancel()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=8120)
     parser.add_argument("--units", type=int, default=40)
-    parser.add_argument("--map", type=Path)
+    parser.add_argument("--region", type=Path)
+    parser.add_argument("--static", type=Path, default=STATIC_FOLDER)
     parser.add_argument("--busy", action="store_true")
     chosen = parser.parse_args()
-    centre = FakeCentre(units=chosen.units)
+    region = load_region(chosen.region) if chosen.region else None
+    centre = FakeCentre(units=chosen.units, known=region.register if region else None)
     if chosen.busy:
-        Busy(centre).start()
-    uvicorn.run(
-        make_app(centre, chosen.map), host="127.0.0.1", port=chosen.port, log_level="warning"
-    )
+        busy(centre)
+    asyncio.run(serve(centre, deps_of(centre, region, chosen.static), chosen.port))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import type { FrameState } from 'ol/Map'
 import { fromLonLat, toLonLat } from 'ol/proj'
 import { apply as transform } from 'ol/transform'
 import { PMTilesVectorSource } from 'ol-pmtiles'
+import { PMTiles } from 'pmtiles'
 import { apiUrl } from '@/lib/bases'
 import { Painter, type Scene } from '@/lib/mapink'
 import { baseStyle, mapBackground } from '@/lib/mapstyle'
@@ -58,11 +59,27 @@ class InkLayer extends Layer {
   }
 }
 
+interface Tiles {
+  attribution: string
+  centre: [lon: number, lat: number]
+}
+
+async function describeTiles(url: string): Promise<Tiles | null> {
+  const answer = await fetch(url, { headers: { range: 'bytes=0-6' } }).catch(() => null)
+  if (!answer?.ok || (await answer.text()).slice(0, 7) !== 'PMTiles') return null
+  const file = new PMTiles(url)
+  const [header, metadata] = await Promise.all([file.getHeader(), file.getMetadata()])
+  const { attribution } = metadata as { attribution?: string }
+  return { attribution: attribution ?? '', centre: [header.centerLon, header.centerLat] }
+}
+
 export class RegionMap {
   private readonly map: OlMap
   private readonly ink = new InkLayer()
   private base: VectorTileLayer | null = null
   private click: MapClick = () => undefined
+  private moved = false
+  attribution = ''
 
   constructor(
     private readonly host: HTMLElement,
@@ -87,11 +104,12 @@ export class RegionMap {
     this.setTheme(theme)
   }
 
-  /** Loads the base map. False when the server has none: the ink is drawn on plain ground. */
+  /** Loads the base map. False when the server has none: the ink is drawn on plain ground.
+   * Its `attribution` must then be shown in a corner of the map. */
   async loadBase(): Promise<boolean> {
     const url = apiUrl('/map/region.pmtiles')
-    const answer = await fetch(url, { headers: { range: 'bytes=0-6' } }).catch(() => null)
-    if (!answer?.ok || (await answer.text()).slice(0, 7) !== 'PMTiles') return false
+    const about = await describeTiles(url)
+    if (!about) return false
     this.base = new VectorTileLayer({
       source: new PMTilesVectorSource({ url }),
       declutter: true,
@@ -100,6 +118,8 @@ export class RegionMap {
     })
     this.base.setStyle(baseStyle(this.ink.theme))
     this.map.addLayer(this.base)
+    if (!this.moved) this.map.getView().setCenter(fromLonLat(about.centre))
+    this.attribution = about.attribution
     return true
   }
 
@@ -122,6 +142,7 @@ export class RegionMap {
 
   /** Moves to one point, zooming in at least to `zoom`. */
   goTo(lat: number, lon: number, zoom = 14): void {
+    this.moved = true
     const view = this.map.getView()
     view.animate({
       center: fromLonLat([lon, lat]),
@@ -133,6 +154,7 @@ export class RegionMap {
   /** Shows all of the points, with room around them. */
   fit(points: { lat: number; lon: number }[], zoom_max = 15): void {
     if (points.length === 0) return
+    this.moved = true
     const extent = boundingExtent(points.map(({ lat, lon }) => fromLonLat([lon, lat])))
     const padding = [70, 70, 70, 70]
     this.map.getView().fit(extent, { padding, maxZoom: zoom_max, duration: 200 })

@@ -56,5 +56,5 @@ export async function demoAccounts(): Promise<DemoAccount[]> {
 
 export function goToLogin(): void {
   const back = encodeURIComponent(location.pathname + location.search)
-  location.replace(`/?back=${back}`)
+  location.replace(`/index.html?back=${back}`)
 }
