@@ -3,10 +3,12 @@
 import asyncio
 import logging
 
+from dispatch.contracts.errors import BadInput
 from telephony import kamailio
 from telephony.settings import GatewaySettings
 
 RESTART_S = 1.0
+RELOADS_MAX = 5
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 
@@ -38,6 +40,18 @@ class Front:
         """Open or close the front; remembered for the next start."""
         self.active = active
         await asyncio.to_thread(self.control.set_active, active=active)
+
+    async def worker_returned(self) -> None:
+        """A worker died and is back: its place is free again."""
+        for _ in range(RELOADS_MAX):
+            try:
+                await asyncio.to_thread(self.control.reset_loads)
+            except (OSError, BadInput) as error:  # Kamailio allows one reload a second
+                log.info("kamailio does not reload yet: %s", error)
+                await asyncio.sleep(RESTART_S)
+            else:
+                return
+        log.error("kamailio does not reload its workers")
 
     async def _one_life(self) -> None:
         log_path = self._settings.kamailio_path / "kamailio.log"

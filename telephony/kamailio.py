@@ -1,5 +1,6 @@
 """Kamailio's configuration, written from typed settings, and the switch that opens and
-closes it."""
+closes it.
+"""
 
 import hashlib
 import json
@@ -130,6 +131,12 @@ class KamailioControl:
     def set_active(self, *, active: bool) -> None:
         """Take calls, or answer every INVITE and OPTIONS with 503 and Retry-After."""
         self.call("htable.seti", ["state", "active", 1 if active else 0])
+
+    def reset_loads(self) -> None:
+        """Forget which workers are busy: a dead one's call is never counted down. A worker that is
+        busy all the same says so with 486, and the next one is tried.
+        """
+        self.call("dispatcher.reload", [])
 
     def ready(self) -> bool:
         """Whether it answers."""

@@ -1,5 +1,6 @@
 """Peaks of a stereo recording, for drawing it: the greatest loudness of each bucket
-of time. Pure."""
+of time. Pure.
+"""
 
 import msgspec
 import numpy as np

@@ -14,6 +14,7 @@ from telephony.settings import RTP_PORTS_A_WORKER, GatewaySettings
 RESTART_S_MIN = 0.1
 RESTART_S_MAX = 5.0
 STOP_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 10.0
 UNSENT_BYTES_MAX = 1_000_000
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Pool:
         self._heard = heard
         self._died = died
         self._closing = False
+        self.first_ready = asyncio.Event()
         self.slots = {f"w{i}": WorkerSlot(i, settings) for i in range(settings.pool.size)}
 
     async def run(self) -> None:
@@ -82,10 +84,17 @@ class Pool:
             for slot in self.slots.values():
                 tasks.create_task(self._keep(slot), name=f"worker {slot.name}")
 
-    async def all_ready(self) -> None:
-        """Wait until every worker listens."""
-        for slot in self.slots.values():
-            await slot.ready.wait()
+    async def most_ready(self) -> None:
+        """Wait until every worker listens, or, after a while, until one does: the port of another
+        may still be held by a conversation that outlived an earlier gateway.
+        """
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                for slot in self.slots.values():
+                    await slot.ready.wait()
+        except TimeoutError:
+            log.warning("not all workers are ready; going on with those that are")
+            await self.first_ready.wait()
 
     def idle(self, busy: Callable[[str], bool]) -> list[str]:
         """Workers that could take a call, the last first: Kamailio fills from the front."""
@@ -155,6 +164,7 @@ class Pool:
                 line = decoder.decode(text)
                 if isinstance(line, wire.Ready):
                     slot.ready.set()
+                    self.first_ready.set()
                 self._heard(slot.name, line)
         except TimeoutError:
             log.warning("worker %s is silent; killed", slot.name)

@@ -95,6 +95,14 @@ def read_leg(path: Path) -> Samples:
     return np.zeros(0, dtype=np.int16)
 
 
+def sealed(path: Path) -> bool:
+    """Whether a leg's header tells its true length: its writer has closed it."""
+    with path.open("rb") as leg:
+        head = leg.read(HEADER_BYTES)
+    whole = path.stat().st_size
+    return len(head) == HEADER_BYTES and struct.unpack_from("<I", head, 4)[0] == whole - 8
+
+
 def wav_header(data_bytes: int, channels: int) -> bytes:
     """A canonical 44-byte header."""
     block = channels * 2

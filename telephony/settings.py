@@ -85,7 +85,8 @@ class PoolSettings(Part, frozen=True):
 
 class GatewaySettings(Part, frozen=True):
     """All of one gateway. `link` is `unix:<path>` or `tcp:<host>:<port>`, where the core
-    connects."""
+    connects.
+    """
 
     gateway_id: Name
     data_dir: str

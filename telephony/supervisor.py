@@ -62,6 +62,7 @@ class Supervisor:
         self.front = Front(settings) if settings.start_kamailio else None
         self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
         self._unsynced = asyncio.Event()
+        self._returned = asyncio.Event()
         self._stop = asyncio.Event()
         self.reports_lost = 0
 
@@ -78,6 +79,7 @@ class Supervisor:
                     tasks.create_task(self.pool.run(), name="pool"),
                     tasks.create_task(self._tick(), name="tick"),
                     tasks.create_task(self._sync(), name="sync"),
+                    tasks.create_task(self._tell_front(), name="front"),
                     tasks.create_task(self._merge_all(), name="merge"),
                 ]
                 self._sweep()
@@ -93,7 +95,7 @@ class Supervisor:
             self.spool.close()
 
     async def _start(self, tasks: asyncio.TaskGroup, running: list[asyncio.Task[None]]) -> None:
-        await self.pool.all_ready()
+        await self.pool.most_ready()
         if self.front is not None:
             running.append(tasks.create_task(self.front.run(), name="kamailio"))
             await self.front.ready()
@@ -121,6 +123,8 @@ class Supervisor:
     def _heard(self, worker: str, line: wire.FromWorker) -> None:
         for report in self.book.heard(worker, line, self._clock.monotonic_ms()):
             self._report(report)
+        if isinstance(line, wire.Ready) and self.pool.slots[worker].starts > 1:
+            self._returned.set()
         if isinstance(line, wire.Closed):
             self.pool.call_over(worker)
             self._merge_later(line.call_ref)
@@ -131,6 +135,12 @@ class Supervisor:
             self._report(report)
         if call_ref:
             self._merge_later(call_ref)
+
+    async def _tell_front(self) -> None:
+        while self.front is not None:
+            await self._returned.wait()
+            self._returned.clear()
+            await self.front.worker_returned()
 
     async def _sync(self) -> None:
         while True:
@@ -197,9 +207,12 @@ class Supervisor:
 
     async def _merge(self, call_ref: str) -> None:
         legs = await asyncio.to_thread(recordings.legs_in, self._live, call_ref)
-        master = await asyncio.to_thread(
-            recordings.merge, legs, self._settings.recordings_path, call_ref
-        )
+        spoken = any(leg.side == recordings.SIDES[0] for leg in legs)
+        master = None
+        if spoken:  # else a call-back that never reached its caller: nobody knows this call
+            master = await asyncio.to_thread(
+                recordings.merge, legs, self._settings.recordings_path, call_ref
+            )
         if master is not None:
             self._report(
                 gw.RecordingReady(

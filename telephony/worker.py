@@ -27,6 +27,7 @@ POLL_MS = 10
 ALIVE_EVERY_MS = 1000
 CLOCK_HZ = 8000
 LEGS_MAX = 4
+ORPHAN_SILENCE_MS = 5000
 SHUTDOWN_POLLS_MAX = 200
 
 
@@ -52,7 +53,8 @@ class Worker:
         self._inbox = b""
         self._orphan = False
         self._stopping = False
-        self._calls = 0
+        self._packets = -1
+        self._silent_since_ms = 0
         self._call: EmergencyCall | None = None
         self._refused: list[Leg] = []
         self._dying: list[Leg] = []
@@ -74,6 +76,8 @@ class Worker:
             self._dying.clear()
             if self._call is not None:
                 self._call.tick()
+                if self._orphan:
+                    self._orphan_tick(self._call)
                 self._drain_events()
             self._close_if_over()
             now_ms = time.monotonic_ns() // 1_000_000
@@ -134,7 +138,6 @@ class Worker:
         leg.reply(180)
         invite = read_invite(message)
         at_ms = time.time_ns() // 1_000_000
-        self._calls += 1
         call = self._new_call(f"{self._settings.gateway_id}-{at_ms}-{self._settings.name}")
         call.begin(leg, invite.caller_number)
         self._call = call
@@ -176,6 +179,18 @@ class Worker:
         if self._call is not None and self._call.over:
             call_ref, self._call = self._call.call_ref, None
             self._tell(wire.Closed(call_ref=call_ref))
+
+    def _orphan_tick(self, call: EmergencyCall) -> None:
+        """Without a supervisor a conversation goes on while anybody is heard; all else ends."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        if not call.joined:
+            call.release("system")
+            return
+        packets = call.packets_heard()
+        if packets != self._packets:
+            self._packets, self._silent_since_ms = packets, now_ms
+        elif now_ms - self._silent_since_ms > ORPHAN_SILENCE_MS:
+            call.release("system")
 
     def _shut_down(self) -> None:
         self._endpoint.hangupAllCalls()

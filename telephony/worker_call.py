@@ -13,13 +13,14 @@ from pathlib import Path
 import pjsua2 as pj
 
 from telephony import worker_messages as wire
-from telephony.recordings import leg_name
+from telephony.recordings import leg_name, sealed
 from telephony.worker_legs import CALLER, SEAT, Leg, LegEvent
 
 AUTO_ANSWER = {
     "Call-Info": "<sip:dispatch120>;answer-after=0",
     "Alert-Info": "info=alert-autoanswer",
 }
+CLOSE_MS_MAX = 1000
 NUMBER = re.compile(r"^[0-9+*#A-Za-z._-]{1,32}$")
 
 
@@ -63,7 +64,8 @@ class EmergencyCall:
         self._seat_id = ""
         self._deadline_ms: int | None = None
         self._told_over = False
-        self._legs = 0
+        self._files: list[Path] = []
+        self._close_by_ms = 0
 
     # ---- what the supervisor wants
 
@@ -137,7 +139,16 @@ class EmergencyCall:
             and self._caller is None
             and self._seat is None
             and not self._leaving
+            and self._files_whole()
         )
+
+    @property
+    def joined(self) -> bool:
+        return self._stage is Stage.JOINED
+
+    def packets_heard(self) -> int:
+        """RTP packets that came from both sides, to see whether anybody is still there."""
+        return sum(leg.packets_heard() for leg in (self._caller, self._seat) if leg is not None)
 
     # ---- inside
 
@@ -295,6 +306,13 @@ class EmergencyCall:
             leg.end()
 
     def _file(self, side: str) -> Path:
-        self._legs += 1
-        name = leg_name(self.call_ref, side, self._legs, self._now_ms())
-        return Path(self._settings.live_dir) / name
+        name = leg_name(self.call_ref, side, len(self._files) + 1, self._now_ms())
+        self._files.append(Path(self._settings.live_dir) / name)
+        return self._files[-1]
+
+    def _files_whole(self) -> bool:
+        """PJSIP's media thread closes files a little after us; not waited for beyond a second."""
+        now_ms = self._now_ms()
+        if not self._close_by_ms:
+            self._close_by_ms = now_ms + CLOSE_MS_MAX
+        return now_ms >= self._close_by_ms or all(sealed(path) for path in self._files)

@@ -129,6 +129,14 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         if self.media is not None and other.media is not None:
             self.media.startTransmit(other.media)
 
+    def packets_heard(self) -> int:
+        """RTP packets received so far; 0 when there is no stream."""
+        try:
+            statistics = self.getStreamStat(0)
+        except pj.Error:
+            return 0
+        return int(statistics.rtcp.rxStat.pkt)
+
     def close(self) -> None:
         """Close the recording; the file's header is whole after this."""
         self.media = None

@@ -26,6 +26,7 @@ POLL_MS = 10
 LEGS_MAX = 4
 CHUNK_BYTES = 65_536
 QUIT_POLLS_MAX = 100
+SETTLE_POLLS = 20
 CALL_REF = re.compile(r"^X-Call-Ref:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 RETRY_AFTER = re.compile(r"^Retry-After:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 USER = re.compile(r"sips?:([^@>;]+)@")
@@ -58,16 +59,15 @@ class _Call(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         self.started_us = time.monotonic_ns() // 1000
         self.rang = False
         self.retry_after_s = 0
+        self.ended: say.Disconnected | None = None
         self.player: pj.AudioMediaPlayer | None = None
         self.recorder: pj.AudioMediaRecorder | None = None
 
-    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802 - PJSUA2's name
-        found = RETRY_AFTER.search(prm.e.body.tsxState.src.rdata.wholeMsg or "")
-        if found:
-            self.retry_after_s = int(found.group(1))
-
-    def onCallState(self, _prm: pj.OnCallStateParam) -> None:  # noqa: N802 - PJSUA2's name
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802 - PJSUA2's name
         try:
+            found = RETRY_AFTER.search(prm.e.body.tsxState.src.rdata.wholeMsg or "")
+            if found:
+                self.retry_after_s = int(found.group(1))
             self._agent.state(self, self.getInfo())
         except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
             self._agent.tell(say.Fault(call=self.name, text=repr(error)))
@@ -102,7 +102,7 @@ class Agent:
         self.tell(say.Ready(port=port))
         while not self._quit:
             self._endpoint.libHandleEvents(POLL_MS)
-            self._dying.clear()
+            self._bury()
             self._listen()
         self._shut_down()
 
@@ -148,15 +148,10 @@ class Agent:
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._calls.pop(call.name, None)
             call.player = call.recorder = None
-            self._dying.append(call)
-            self.tell(
-                say.Disconnected(
-                    call=call.name,
-                    sip_code=info.lastStatusCode,
-                    reason=info.lastReason,
-                    retry_after_s=call.retry_after_s,
-                )
+            call.ended = say.Disconnected(
+                call=call.name, sip_code=info.lastStatusCode, reason=info.lastReason
             )
+            self._dying.append(call)
 
     def media(self, call: _Call) -> None:
         """Sound can flow: speak, and write what is heard."""
@@ -182,6 +177,13 @@ class Agent:
             audio.startTransmit(call.recorder)
 
     # ---- inside
+
+    def _bury(self) -> None:
+        """Tell of ended calls after the poll, and drop them on this thread."""
+        for call in self._dying:
+            if call.ended is not None:
+                self.tell(msgspec.structs.replace(call.ended, retry_after_s=call.retry_after_s))
+        self._dying.clear()
 
     def _start(self) -> int:
         config = pj.EpConfig()
@@ -295,7 +297,10 @@ class Agent:
             if not self._calls:
                 break
             self._endpoint.libHandleEvents(POLL_MS)
-            self._dying.clear()
+            self._bury()
+        for _ in range(SETTLE_POLLS):  # the media thread closes recordings a little later
+            self._endpoint.libHandleEvents(POLL_MS)
+            time.sleep(POLL_MS / 1000)
 
 
 def main() -> None:

@@ -63,6 +63,11 @@ class AgentProcess:
             await asyncio.gather(self._reader, return_exceptions=True)
 
     @property
+    def alive(self) -> bool:
+        """Whether it runs and listens."""
+        return self._process is not None and not self._gone
+
+    @property
     def pid(self) -> int:
         return self._process.pid if self._process is not None else 0
 

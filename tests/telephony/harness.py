@@ -1,0 +1,218 @@
+"""A whole gateway on free loopback ports, a core's link to it, and SIP agents around it."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import sys
+import tempfile
+import wave
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.contracts import gateway as gw
+from simulators.callers import messages as say
+from simulators.callers.control import AgentProcess
+from telephony.client import GatewayLink
+from telephony.kamailio import KamailioControl
+from telephony.settings import (
+    GatewaySettings,
+    KamailioSettings,
+    PoolSettings,
+    SeatPhone,
+    TrunkPeer,
+    check,
+)
+
+SECRET = "a shared secret"
+R = TypeVar("R", bound=gw.Wire)
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports that are free in a row, for UDP and TCP."""
+    for _ in range(200):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = int(probe.getsockname()[1])
+        if first + count > 65000 or not all(_is_free(first + i) for i in range(count)):
+            continue
+        return first
+    raise RuntimeError("no free ports in a row")
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
+
+
+def settings(folder: Path, *, workers: int = 2, **overrides: object) -> GatewaySettings:
+    first = free_ports(workers + 3)
+    made = GatewaySettings(
+        gateway_id="g1",
+        data_dir=str(folder),
+        link=f"unix:{folder}/link",
+        secret=SECRET,
+        kamailio=KamailioSettings(
+            listen_port=first,
+            internal_port=first + 1,
+            peers=(TrunkPeer(host="127.0.0.1", port=first + 2),),
+            phones=(SeatPhone(user="8001", password="p1"), SeatPhone(user="8002", password="p2")),
+        ),
+        pool=PoolSettings(
+            size=workers,
+            sip_port_base=first + 3,
+            rtp_port_base=free_ports(workers * 20),
+            seat_answer_timeout_s=5,
+            place_answer_timeout_s=5,
+        ),
+    )
+    made = msgspec.structs.replace(made, **overrides)
+    check(made)
+    return made
+
+
+class Core:
+    """A core that keeps what it is told."""
+
+    def __init__(self, made: GatewaySettings, epoch: int = 1) -> None:
+        self.link = GatewayLink(made.link, made.secret, epoch, "a")
+        self.reports: list[gw.Report] = []
+        self._changed = asyncio.Condition()
+        self._orders = 0
+
+    async def on_report(self, report: gw.Report, _welcome: gw.Welcome) -> None:
+        async with self._changed:
+            self.reports.append(report)
+            self._changed.notify_all()
+
+    async def expect(
+        self, kind: type[R], where: Callable[[R], bool] = lambda _: True, timeout_s: float = 15
+    ) -> R:
+        async with asyncio.timeout(timeout_s), self._changed:
+            while True:
+                for report in self.reports:
+                    if isinstance(report, kind) and where(report):
+                        return report
+                await self._changed.wait()
+
+    def next_id(self) -> str:
+        self._orders += 1
+        return f"o{self._orders}"
+
+    async def hold(self, call_ref: str) -> None:
+        await self.link.order(gw.OrderHold(order_id=self.next_id(), call_ref=call_ref))
+
+    async def bridge(self, call_ref: str, phone: str = "8001", seat_id: str = "01") -> None:
+        await self.link.order(
+            gw.OrderBridge(order_id=self.next_id(), call_ref=call_ref, seat_id=seat_id, phone=phone)
+        )
+
+    async def release(self, call_ref: str) -> None:
+        await self.link.order(gw.OrderRelease(order_id=self.next_id(), call_ref=call_ref))
+
+
+@contextlib.asynccontextmanager
+async def connected(made: GatewaySettings, epoch: int = 1) -> AsyncIterator[Core]:
+    core = Core(made, epoch)
+    running = asyncio.ensure_future(core.link.run(core.on_report))
+    try:
+        yield core
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class Gateway:
+    """The running process."""
+
+    def __init__(self, made: GatewaySettings, process: asyncio.subprocess.Process) -> None:
+        self.settings = made
+        self.process = process
+        self.uri = f"sip:120@127.0.0.1:{made.kamailio.listen_port}"
+        self.server = f"127.0.0.1:{made.kamailio.listen_port}"
+        self.control = KamailioControl(made.kamailio_path / "ctl")
+
+    def worker_pid(self, name: str) -> int:
+        """The process id of a worker, found as a child of ours."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        for pid in children.split():
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"telephony.worker" in line and f'"name":"{name}"'.encode() in line:
+                return int(pid)
+        return 0
+
+    def stereo(self, ready: gw.RecordingReady) -> NDArray[np.int16]:
+        with wave.open(str(self.settings.recordings_path / ready.path)) as master:
+            assert master.getnchannels() == 2
+            return np.frombuffer(master.readframes(10**9), dtype="<i2").reshape(-1, 2)
+
+
+@contextlib.asynccontextmanager
+async def gateway(**overrides: object) -> AsyncIterator[Gateway]:
+    folder = Path(tempfile.mkdtemp(prefix="d120-"))
+    made = settings(folder, **overrides)
+    try:
+        async with running(made) as one:
+            yield one
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def running(made: GatewaySettings) -> AsyncIterator[Gateway]:
+    config = made.data_path / "gateway.json"
+    config.write_bytes(msgspec.json.encode(made))
+    errors = made.data_path / "stderr"
+    with errors.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "telephony.supervisor", "--config", str(config),
+            "--end-with-parent", stdout=asyncio.subprocess.PIPE, stderr=out,
+        )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        assert line.startswith(b"ready "), errors.read_text()
+        yield Gateway(made, process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        try:
+            async with asyncio.timeout(15):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
+        sys.stderr.write(errors.read_text())
+
+
+@contextlib.asynccontextmanager
+async def seat(one: Gateway, user: str = "8001", tone: int = 1000) -> AsyncIterator[AgentProcess]:
+    password = {"8001": "p1", "8002": "p2"}[user]
+    async with AgentProcess(say.AgentSettings(play=f"tone:{tone}")) as phone:
+        await phone.send(say.Register(user=user, server=one.server, password=password))
+        registered = await phone.expect(say.Registered)
+        assert registered.sip_code == 200
+        yield phone
+
+
+async def dial(one: Gateway, caller: AgentProcess, call: str = "a", **fields: object) -> None:
+    line = {"call": call, "to": one.uri, "number": "13800001111", "play": "tone:440", **fields}
+    await caller.send(say.Dial(**line))
+
+
+def loudness(samples: NDArray[np.int16], hz: int) -> float:
+    """The amplitude of one tone (Goertzel's answer, counted by correlation)."""
+    turns = np.exp(-2j * np.pi * hz * np.arange(len(samples)) / 8000)
+    return float(abs(np.dot(samples.astype(float), turns)) * 2 / max(len(samples), 1))
