@@ -47,8 +47,14 @@ TICK_S = 0.5
 """Fixes and ETAs go out at most this often."""
 
 
+ETA_REPEAT_TICKS = 20
+"""An ETA that stays the same is said again after so many ticks: so a board knows how old it is."""
+
+
 class EtaProvider(Protocol):
-    """The live ETAs: when each mission under way is expected where it drives."""
+    """The live ETAs: when each mission under way is expected where it drives. One whose vehicle has
+    not been heard of lately is left out, so that the boards can say that it is old.
+    """
 
     def etas(self) -> Mapping[MissionId, int]: ...
 
@@ -252,6 +258,7 @@ class ScreenHub:
         if client.snapshot_due:
             client.snapshot_due = False
             client.deltas.clear()
+            client.fixes_tick = client.etas_tick = 0  # a snapshot clears them on the screen
             self.metrics.snapshots.inc()
             return self._snapshot(client.viewer, client.scope)
         if client.deltas:
@@ -308,7 +315,8 @@ class ScreenHub:
         expected = self._etas.etas()
         for mission_id, eta_at_ms in expected.items():
             known = self._expected.get(mission_id)
-            if known is None or known[1] != eta_at_ms:
+            due = known is None or self._tick - known[0] >= ETA_REPEAT_TICKS
+            if due or known is None or known[1] != eta_at_ms:
                 self._expected[mission_id] = (self._tick, eta_at_ms)
                 moved = True
         for mission_id in [id_ for id_ in self._expected if id_ not in expected]:

@@ -195,6 +195,8 @@ class ArrivalView(Entity, frozen=True):
     arrived_at_ms: int | None = None
     handed_over_at_ms: int | None = None
     feed: str = "none"
+    needs: tuple[Capability, ...] = ()
+    """What the protocol says that the hospital should have: the green channel."""
 
 
 class StationView(Entity, frozen=True):

@@ -32,7 +32,7 @@ from dispatch.views.entities import (
     Text,
     UnitView,
 )
-from dispatch.views.triage_texts import complaint_text, instructions, questions
+from dispatch.views.triage_texts import complaint_text, instructions, needs, questions
 from triage.engine import ProtocolSet
 
 SYSTEM_ID = "system"
@@ -282,6 +282,7 @@ def _arrival(state: State, entity_id: str, texts: ProtocolSet) -> ArrivalView | 
         arrived_at_ms=arrival.arrived_at_ms,
         handed_over_at_ms=arrival.handed_over_at_ms,
         feed=_feed(state, arrival),
+        needs=needs(texts, incident) if incident else (),
     )
 
 

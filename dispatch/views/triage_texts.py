@@ -5,6 +5,7 @@ out of its card, and never breaks a screen.
 """
 
 from dispatch.contracts.ids import ComplaintId, QuestionId
+from dispatch.contracts.words import Capability
 from dispatch.core.state import Incident
 from dispatch.views.entities import Text
 from triage.engine import Assessment, ProtocolSet, assess
@@ -28,6 +29,14 @@ def instructions(protocols: ProtocolSet, incident: Incident) -> tuple[Text, ...]
     """What to tell the caller to do."""
     said = (protocols.instruction(id_) for id_ in _assessment(protocols, incident).instruction_ids)
     return tuple(Text(zh=text.zh, en=text.en) for text in said)
+
+
+def needs(protocols: ProtocolSet, incident: Incident) -> tuple[Capability, ...]:
+    """What the hospital should have beside an emergency department, gravest reason first."""
+    if incident.complaint is None and not incident.answers:
+        return ()
+    wanted = _assessment(protocols, incident).capabilities
+    return tuple(item for item in wanted if item is not Capability.ED)
 
 
 def _assessment(protocols: ProtocolSet, incident: Incident) -> Assessment:

@@ -32,6 +32,8 @@ export class Store {
   readonly maps = emptyMaps()
   readonly fixes = new Map<string, UnitFix>()
   readonly etas = new Map<string, number>()
+  /** When the server last spoke of a mission's live ETA, changed or not, by the server's clock. */
+  readonly etasHeard_ms = new Map<string, number>()
   readonly events: LogEvent[] = [] // newest last
   readonly ticks: Record<Part, number>
   private readonly dirty = new Set<Part>()
@@ -81,7 +83,10 @@ export class Store {
         this.mark('fixes')
         break
       case 'etas':
-        for (const [mission_id, eta_at_ms] of frame.etas) this.etas.set(mission_id, eta_at_ms)
+        for (const [mission_id, eta_at_ms] of frame.etas) {
+          this.etas.set(mission_id, eta_at_ms)
+          this.etasHeard_ms.set(mission_id, frame.at_ms)
+        }
         this.mark('etas')
         break
       case 'welcome':

@@ -72,6 +72,7 @@ export interface ArrivalView {
   arrived_at_ms?: number;
   handed_over_at_ms?: number;
   feed?: string;
+  needs?: Capability[];
 }
 
 /** Where in the department the patient will lie. */
