@@ -1,0 +1,1 @@
+"""A simulated region around the real thing: everybody speaks the real protocols."""

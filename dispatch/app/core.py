@@ -48,9 +48,10 @@ from dispatch.contracts.ports import TravelTimes
 from dispatch.core.state import State
 from dispatch.hospital.delivery import FeedDelivery
 from dispatch.hospital.listener import AdmissionListener
-from dispatch.journal.highwater import HighWater
+from dispatch.journal.highwater import HighWater, read_high_water
 from dispatch.journal.snapshot import FileSnapshotStore
 from dispatch.journal.valkey import ValkeyJournal, unix_url
+from dispatch.journal.verify import check_tail
 from telephony.client import GatewayLink
 from triage.load import load_bundled
 
@@ -97,6 +98,9 @@ class Core:
         travel = await asyncio.to_thread(
             lambda: open_road_graph(region.roads, engine=engine, cache=region.cache)
         )
+        cut = await check_tail(self.journal, read_high_water(self.settings.high_water_path))
+        if cut is not None:
+            log.critical("journal_truncated", detail=cut.detail, mend="docs/runbook.md")
         epoch = await self.journal.claim_epoch(self.settings.node)
         self._build(epoch, region, travel)
         async for record in self.journal.read():
@@ -272,7 +276,13 @@ class Core:
             access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
-        await _Server(config).serve()
+        server = _Server(config)
+        serving = asyncio.ensure_future(server.serve())
+        try:
+            await asyncio.shield(serving)
+        finally:
+            server.should_exit = True  # lets requests end and says goodbye to the screens
+            await serving
 
     async def close(self) -> None:
         """Leave a snapshot for a quick start, and let go."""

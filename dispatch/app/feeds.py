@@ -8,7 +8,7 @@ from dispatch.app.clock import SystemIds
 from dispatch.app.facts import visit_of
 from dispatch.contracts.commands import CommandResult, Envelope, SettleEffect
 from dispatch.contracts.effects import IssuedEffect, SendFeed
-from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.contracts.ids import EffectKey
 from dispatch.contracts.ports import CommandPort
 from dispatch.contracts.things import Actor
@@ -60,7 +60,10 @@ class FeedDesk:
             if visit is None or hospital is None:
                 await self.settled(issued.key, "the visit is no longer known", 0)
                 continue
-            await delivery.send(issued, visit, hospital)
+            try:
+                await delivery.send(issued, visit, hospital)
+            except BadInput as fault:
+                await self.settled(issued.key, str(fault), 0)
 
     async def settled(self, key: EffectKey, failed_reason: str, attempts: int) -> None:
         """Delivered, or given up with a reason."""

@@ -37,3 +37,4 @@ def log_to_stderr(level: int = logging.INFO, stream: TextIO = sys.stderr) -> Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request, and with its query

@@ -121,7 +121,8 @@ class Sequencer:
     async def recover(self) -> None:
         """Fold the journal, from the newest snapshot that can be read."""
         loaded = await self._snapshots.load()
-        if loaded is not None:
+        last = await self._journal.last()
+        if loaded is not None and last is not None and loaded[0] <= last.seq:
             self._restore(loaded[1])
         async for record in self._journal.read(after_seq=self.state.seq):
             self._learn(record)

@@ -18,6 +18,8 @@ FINDINGS_MAX = 1_000
 """More are counted, not kept: the first few tell the story."""
 IN_PROGRESS = (".*", "*.part")
 """Names of files that are being written and not recorded yet."""
+LIVE_FOLDER = "live"
+"""Where the gateway writes the legs of calls that are not over."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -205,7 +207,7 @@ async def verify_recordings(
             if fault is not None:
                 report.add(fault, seq=record.seq, path=record.body.path, detail=detail)
     for path in await asyncio.to_thread(_files, folder, in_progress):
-        if path not in listed:
+        if path not in listed and _described(path) not in listed:
             name = str(path.relative_to(folder))
             report.add(Fault.RECORDING_UNLISTED, path=name, detail="no record tells of it")
     return report
@@ -230,8 +232,20 @@ def _check_file(folder: Path, stored: RecordingStored) -> tuple[Fault | None, st
     return None, ""
 
 
+def _described(path: Path) -> Path:
+    """The recording that a picture of its loudness (`<name>.peaks.json`) belongs to: such a picture
+    is drawn from the sound and can be drawn again, so it is not history.
+    """
+    return path.with_name(path.name.removesuffix(".peaks.json") + ".wav")
+
+
 def _files(folder: Path, in_progress: tuple[str, ...]) -> list[Path]:
     if not folder.is_dir():
         return []
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in paths if not any(fnmatch(path.name, name) for name in in_progress)]
+    live = folder / LIVE_FOLDER
+    return [
+        path
+        for path in paths
+        if not path.is_relative_to(live) and not any(fnmatch(path.name, n) for n in in_progress)
+    ]

@@ -62,6 +62,11 @@ class AgentProcess:
         if self._reader is not None:
             await asyncio.gather(self._reader, return_exceptions=True)
 
+    async def ended(self) -> None:
+        """Until its process has ended."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._gone)
+
     @property
     def alive(self) -> bool:
         """Whether it runs and listens."""

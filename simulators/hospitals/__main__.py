@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--reply-to", required=True, metavar="HOST:PORT")
     options.add_argument("--behaviour", default="normal", choices=sorted(PRESETS))
+    options.add_argument(
+        "--odd", action="append", default=[], metavar="ID=BEHAVIOUR", help="one that differs"
+    )
     options.add_argument("--seed", type=int, default=120)
     return options
 
@@ -71,6 +74,7 @@ async def serve(args: argparse.Namespace) -> None:
     """All hospitals until SIGINT or SIGTERM."""
     reply_to = address(args.reply_to, "--reply-to")
     clock = WallClock()
+    odd = dict(text.partition("=")[::2] for text in args.odd)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -84,13 +88,15 @@ async def serve(args: argparse.Namespace) -> None:
                 reply_to=reply_to,
                 clock=clock,
                 rng=random.Random(f"{args.seed}/{hospital_id}"),
-                behaviour=preset(args.behaviour),
+                behaviour=preset(odd.get(hospital_id, args.behaviour)),
                 first_number=first_number(clock.now_ms()),
             )
             running.append(tasks.create_task(his.run(), name=f"his-{hospital_id}"))
             await his.ready.wait()
             sys.stdout.write(f"{hospital_id} listens on {listen[0]}:{his.port}\n")
             sys.stdout.flush()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         await stop.wait()
         for task in running:
             task.cancel()

@@ -1,0 +1,165 @@
+"""The simulated region's people, all at once: `python -m simulators.demo RUNTIME_SETTINGS`.
+
+Seats' phones, callers, call-takers at every seat but the first, crews, hospitals' systems and
+clerks. Seat 01 stays free for whoever tries the console.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from avl.region.pack import Region, load_region
+from dispatch.app.children import Child
+from dispatch.app.demo import PASSWORD, feed_ports
+from dispatch.app.logs import log_to_stderr
+from dispatch.app.parts import derived
+from dispatch.app.settings import Settings, load
+from simulators.callers import messages as say
+from simulators.callers.control import AgentProcess
+from simulators.callers.sound import VOICES
+from simulators.people.call_taker import CallTaker
+from simulators.people.callers import Callers
+from simulators.people.clerk import Clerk
+from simulators.people.screen import Screen
+from simulators.people.stories import Storyteller
+
+CALL_GAP_S = 40.0
+"""Between two callers, on average, at pace 1: a busy prefecture."""
+FREE_SEATS = 1
+ODD_HOSPITALS = ("slow", "doubling", "away", "refusing")
+"""How the third hospital's system and the next ones misbehave."""
+
+log = structlog.get_logger("demo")
+
+
+class Demo:
+    """Everybody. `run` until cancelled."""
+
+    def __init__(self, settings: Settings, region: Region, *, pace: float, seed: int) -> None:
+        self._settings = settings
+        self._region = region
+        self._pace = pace
+        self._seed = seed
+        self._base = f"http://{settings.web.host}:{settings.web.port}"
+        self._sip = f"{settings.sip.host}:{settings.sip.port}"
+
+    def _rng(self, who: str) -> random.Random:
+        return random.Random(f"{self._seed}/{who}")
+
+    async def run(self) -> None:
+        """Start everybody, say `ready`, and go on."""
+        callers = Callers(
+            sip=f"sip:120@{self._sip}",
+            rng=self._rng("callers"),
+            pace=self._pace,
+            voice=str(VOICES / "caller_zh.wav"),
+        )
+        stories = Storyteller(self._rng("stories"), self._region.places)
+        boot = os.urandom(3).hex()  # command ids of two starts must differ
+        async with asyncio.TaskGroup() as tasks:
+            phones = tasks.create_task(self._phones(), name="phones")
+            tasks.create_task(self._operator(), name="operator")
+            for child in (self._fleet(), self._hospitals()):
+                await child.start()
+                tasks.create_task(child.keep(), name=child.name)
+            for seat in self._settings.seats[FREE_SEATS:]:
+                tasks.create_task(self._call_taker(seat.seat_id, callers, boot))
+            for hospital in self._region.register.hospitals:
+                tasks.create_task(self._clerk(hospital.hospital_id, boot))
+            tasks.create_task(callers.run(stories.next, gap_s=CALL_GAP_S), name="callers")
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+            await phones
+
+    async def _phones(self) -> None:
+        """All seats' phones in one process: four calls are what one holds."""
+        settings = say.AgentSettings(play=str(VOICES / "seat_zh.wav"))
+        while True:
+            async with AgentProcess(settings) as agent:
+                for seat in self._settings.seats:
+                    await agent.send(
+                        say.Register(user=seat.phone, password=seat.password, server=self._sip)
+                    )
+                await agent.ended()
+            log.warning("phones_ended", mend="they are started again")
+
+    async def _operator(self) -> None:
+        """The telephone network that call-backs go to: everybody answers."""
+        port = int(self._settings.sip.peers[0].rpartition(":")[2])
+        settings = say.AgentSettings(port=port, play=str(VOICES / "caller_zh.wav"))
+        while True:
+            async with AgentProcess(settings) as agent:
+                await agent.ended()
+
+    def _fleet(self) -> Child:
+        vehicles = self._settings.vehicles
+        command = [
+            *(sys.executable, "-m", "simulators.fleet"),
+            *("--region", str(self._settings.region_path)),
+            *("--mqtt", f"mqtt://{vehicles.host}:{vehicles.port}"),
+            *("--seed", str(self._seed), "--pace", str(self._pace), "--faults", "mild"),
+        ]
+        password = derived(self._settings.secret, "mqtt-fleet")
+        environment = {"D120_FLEET_PASSWORD": password}
+        return Child("fleet", command, self._settings.logs_path, environment=environment)
+
+    def _hospitals(self) -> Child:
+        feed = self._settings.feed
+        command = [
+            *(sys.executable, "-m", "simulators.hospitals", "--seed", str(self._seed)),
+            *("--reply-to", f"{feed.host}:{feed.port}", "--behaviour", "normal"),
+        ]
+        register = self._region.register
+        for hospital, odd in zip(register.hospitals[2:], ODD_HOSPITALS, strict=False):
+            command += ["--odd", f"{hospital.hospital_id}={odd}"]
+        ports = feed_ports(register, self._settings)
+        for hospital, port in zip(register.hospitals, ports, strict=False):
+            command += ["--hospital", f"{hospital.hospital_id}={port}"]
+        return Child("hospitals", command, self._settings.logs_path)
+
+    async def _call_taker(self, seat_id: str, callers: Callers, boot: str) -> None:
+        screen = Screen(self._base, f"seat{seat_id}", PASSWORD)
+        await screen.login(boot)
+        rng = self._rng(f"seat{seat_id}")
+        await CallTaker(screen, rng, callers.stories.get, pace=self._pace).run()
+
+    async def _clerk(self, hospital_id: str, boot: str) -> None:
+        screen = Screen(self._base, f"ed-{hospital_id.lower()}", PASSWORD)
+        await screen.login(boot)
+        await Clerk(screen, self._rng(hospital_id), pace=self._pace).run()
+
+
+async def main(settings: Settings, *, pace: float, seed: int) -> None:
+    """Until SIGTERM or SIGINT."""
+    region = load_region(settings.region_path)
+    here, loop = asyncio.current_task(), asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        if here is not None:
+            here.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop)
+    try:
+        await Demo(settings, region, pace=pace, seed=seed).run()
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(prog="simulators.demo", description=__doc__)
+    options.add_argument("settings", type=Path)
+    options.add_argument("--pace", type=float, default=1.0)
+    options.add_argument("--seed", type=int, default=120)
+    given = options.parse_args()
+    log_to_stderr()
+    asyncio.run(main(load(given.settings), pace=given.pace, seed=given.seed))

@@ -1,0 +1,1 @@
+"""People at screens: call-takers and emergency-department clerks, over HTTP and WebSocket."""

@@ -1,0 +1,119 @@
+"""What happens to the simulated region's people: seeded, invented, never a real person."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from avl.region.places import Place, PlaceKind
+from dispatch.contracts.things import Position
+
+WEIGHTS = {
+    "chest_pain": 16,
+    "trauma": 22,
+    "stroke": 11,
+    "breathing_difficulty": 9,
+    "cardiac_arrest": 5,
+    "reduced_consciousness": 10,
+    "abdominal_pain": 9,
+    "obstetric": 5,
+    "other": 13,
+}
+"""Shares near those of docs/sources.md#complaint-shares."""
+
+
+class Manner(StrEnum):
+    """How a caller behaves."""
+
+    TALKS = "talks"
+    HANGS_UP_EARLY = "hangs_up_early"
+    CALLS_TWICE = "calls_twice"
+    STAYS_SILENT = "stays_silent"
+
+
+MANNERS = (
+    (Manner.TALKS, 78),
+    (Manner.CALLS_TWICE, 9),
+    (Manner.HANGS_UP_EARLY, 8),
+    (Manner.STAYS_SILENT, 5),
+)
+LOCATED_SHARE = 0.6
+"""How many calls bring a location with them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerStory:
+    """One person in need."""
+
+    number: str
+    manner: Manner
+    complaint: str
+    place: Place
+    position: Position
+    accuracy_m: float | None
+    """None: the call brings no location, the caller has to say where."""
+    grave: float
+    """How likely each dangerous answer is."""
+    age_years: int
+    sex: str
+    talk_s: float
+
+
+class Storyteller:
+    """Makes one story after the other from a seed and a region's places."""
+
+    def __init__(self, rng: random.Random, places: Sequence[Place]) -> None:
+        self._rng = rng
+        kinds = (PlaceKind.COMPOUND, PlaceKind.POI, PlaceKind.VILLAGE)
+        self._places = [p for p in places if p.kind in kinds]
+        self._taken: set[str] = set()
+
+    def next(self) -> CallerStory:
+        """The next story."""
+        rng = self._rng
+        place = rng.choice(self._places)
+        located = rng.random() < LOCATED_SHARE
+        manner = rng.choices([m for m, _ in MANNERS], [w for _, w in MANNERS])[0]
+        return CallerStory(
+            number=self._number(),
+            manner=manner,
+            complaint=rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0],
+            place=place,
+            position=Position(
+                lat=place.position.lat + rng.uniform(-3e-4, 3e-4),
+                lon=place.position.lon + rng.uniform(-4e-4, 4e-4),
+            ),
+            accuracy_m=rng.choice((15.0, 30.0, 60.0, 150.0)) if located else None,
+            grave=rng.uniform(0.05, 0.6),
+            age_years=rng.randint(1, 95),
+            sex=rng.choice("FM"),
+            talk_s=rng.uniform(20, 45),
+        )
+
+    def _number(self) -> str:
+        """From a range that is nobody's: 1990 is followed by zeros in no real numbering plan."""
+        while True:
+            number = f"1990000{self._rng.randint(0, 9999):04d}"
+            if number not in self._taken:
+                self._taken.add(number)
+                if len(self._taken) > 8000:
+                    self._taken.clear()
+                return number
+
+
+def pidf_of(story: CallerStory) -> str:
+    """The story's location as PIDF-LO (RFC 5491 circle); empty when the call brings none."""
+    if story.accuracy_m is None:
+        return ""
+    position = f"{story.position.lat:.6f} {story.position.lon:.6f}"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<presence xmlns="urn:ietf:params:xml:ns:pidf" '
+        'xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10" '
+        'xmlns:gs="http://www.opengis.net/pidflo/1.0" xmlns:gml="http://www.opengis.net/gml" '
+        'entity="pres:caller@example.invalid"><tuple id="t"><status><gp:geopriv>'
+        '<gp:location-info><gs:Circle srsName="urn:ogc:def:crs:EPSG::4326">'
+        f"<gml:pos>{position}</gml:pos>"
+        f'<gs:radius uom="urn:ogc:def:uom:EPSG::9001">{story.accuracy_m:.0f}</gs:radius>'
+        "</gs:Circle></gp:location-info><gp:usage-rules/></gp:geopriv></status></tuple></presence>"
+    )
