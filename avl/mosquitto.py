@@ -15,6 +15,7 @@ from typing import Self
 
 from avl.topics import PAYLOAD_BYTES_MAX, Topics, unit_id_of
 from dispatch.contracts.errors import BadInput, Dispatch120Error
+from dispatch.contracts.ids import UnitId
 
 READY_S_MAX = 10.0
 STOP_S_MAX = 5.0
@@ -39,7 +40,7 @@ class MosquittoSettings:
     prefix: str = "d120"
     allow_anonymous: bool = False
     core_password: str = ""
-    vehicle_passwords: Mapping[str, str] = field(default_factory=dict)
+    vehicle_passwords: Mapping[UnitId, str] = field(default_factory=dict)
     """By unit id, which is the user's name: a vehicle writes its own topics and reads its own."""
     fleet_passwords: Mapping[str, str] = field(default_factory=dict)
     """Users that speak for every vehicle: a simulator, or another operator's gateway."""
@@ -106,7 +107,7 @@ def passwords_text(settings: MosquittoSettings, salt: Callable[[int], bytes]) ->
     Raises:
         BadInput: a user's name that the rules could not hold, or an empty password.
     """
-    users = {CORE_USER: settings.core_password}
+    users: dict[str, str] = {CORE_USER: settings.core_password}
     for name, password in [*settings.fleet_passwords.items(), *settings.vehicle_passwords.items()]:
         if name in users:
             raise BadInput("user", f"{name!r} is there twice")

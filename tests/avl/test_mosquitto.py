@@ -19,6 +19,7 @@ from avl.mosquitto import (
     rules_text,
 )
 from dispatch.contracts.errors import BadInput
+from dispatch.contracts.ids import UnitId
 from tests.avl.helpers import free_port, until
 
 
@@ -27,7 +28,7 @@ def guarded(folder: Path, port: int) -> MosquittoSettings:
         folder=folder,
         port=port,
         core_password="core-secret",
-        vehicle_passwords={"A1": "secret-1", "A2": "secret-2"},
+        vehicle_passwords={UnitId("A1"): "secret-1", UnitId("A2"): "secret-2"},
         fleet_passwords={"fleet": "fleet-secret"},
     )
 
@@ -182,7 +183,7 @@ def test_the_files_say_what_they_must(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a:b", "a b", "", "core"])
 def test_a_users_name_that_rules_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
     settings = MosquittoSettings(
-        folder=tmp_path, port=1, core_password="x", vehicle_passwords={name: "y"}
+        folder=tmp_path, port=1, core_password="x", vehicle_passwords={UnitId(name): "y"}
     )
     with pytest.raises(BadInput):
         passwords_text(settings, lambda n: b"\x07" * n)
