@@ -162,6 +162,7 @@ class Mosquitto:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C at our terminal is ours to handle first
         )
         try:
             async with asyncio.timeout(READY_S_MAX):

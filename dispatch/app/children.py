@@ -65,6 +65,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 env=self._environment,
+                start_new_session=True,  # Ctrl-C at our terminal is ours to hand on, in order
             )
         try:
             async with asyncio.timeout(ready_s):
@@ -83,6 +84,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env=self._environment,
+                start_new_session=True,
             )
         try:
             return await self._process.wait()

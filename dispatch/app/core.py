@@ -132,7 +132,9 @@ class Core:
         )
         link = GatewayLink(settings.gateway_link, settings.secret, epoch, settings.node, clock)
         phones = {SeatId(seat.seat_id): seat.phone for seat in settings.seats}
-        self.telephony = TelephonyDesk(link=link, port=port, ids=ids, phones=phones)
+        self.telephony = TelephonyDesk(
+            link=link, port=port, ids=ids, phones=phones, nearest=self.looking.nearest
+        )
         self.avl = AvlService(
             broker=MqttBroker(settings.vehicles.url),
             port=port,
@@ -261,7 +263,7 @@ class Core:
                 await self.sequencer.submit(tick)
             except Dispatch120Error as fault:
                 log.warning("tick_lost", fault=str(fault))
-            self._high_water.sync()
+            await asyncio.to_thread(self._high_water.sync)
 
     async def _serve(self) -> None:
         web = self.settings.web

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TextIO
 
 import msgspec
+import structlog
 
 from avl.mosquitto import Mosquitto
 from console_web.server.deps import STATIC_FOLDER
@@ -16,11 +17,15 @@ from dispatch.app.children import Child
 from dispatch.app.demo import PASSWORD, make_users
 from dispatch.app.logs import log_to_stderr
 from dispatch.app.settings import Settings, save
-from dispatch.contracts.errors import BadInput
+from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.contracts.things import Register
 from dispatch.journal.server import ValkeyServer
 
+SERVER_PAUSE_S = 0.2
 SCREENS = STATIC_FOLDER / "console.html"
+
+
+log = structlog.get_logger("run")
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +93,14 @@ async def _serve(
     *,
     by_url: bool,
 ) -> None:
+    servers: dict[str, ValkeyServer | Mosquitto] = {}
     if not settings.journal.url:
         progress.say("日志库 · journal: Valkey, append-only, fsync always")
-        await stack.enter_async_context(ValkeyServer(settings.journal_path))
+        servers["valkey"] = await stack.enter_async_context(ValkeyServer(settings.journal_path))
     broker = parts.own_broker(settings, by_url=by_url)
     if broker is not None:
         progress.say("车载消息 · vehicles: mosquitto")
-        await stack.enter_async_context(Mosquitto(broker))
+        servers["mosquitto"] = await stack.enter_async_context(Mosquitto(broker))
     children = [parts.gateway_child(settings), parts.core_child(settings)]
     progress.say("电话与核心 · telephony (Kamailio, PJSUA2 workers) and core")
     for child in children:
@@ -112,6 +118,22 @@ async def _serve(
     async with asyncio.TaskGroup() as watching:
         for child in children:
             watching.create_task(child.keep(), name=f"keep-{child.name}")
+        for name, server in servers.items():
+            watching.create_task(_keep(name, server), name=f"keep-{name}")
+
+
+async def _keep(name: str, server: ValkeyServer | Mosquitto) -> None:
+    """Start a server again whenever it ends. Its data is its own: nothing acknowledged is lost."""
+    while True:
+        code = await server.wait()
+        log.error("server_ended", server=name, code=code, mend="it is started again")
+        await server.stop()
+        await asyncio.sleep(SERVER_PAUSE_S)
+        try:
+            await server.start()
+        except Dispatch120Error as fault:
+            log.warning("server_not_restarted", server=name, fault=str(fault))
+            await asyncio.sleep(SERVER_PAUSE_S * 10)
 
 
 async def _prepare(settings: Settings, options: RunOptions, progress: Progress) -> None:

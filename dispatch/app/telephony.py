@@ -1,10 +1,12 @@
 """The telephone desk: the gateway's reports become commands, call effects become its orders."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
+from msgspec.structs import replace
 
+from console_web.server.deps import NearestHit
 from dispatch.app.clock import SystemIds
 from dispatch.contracts import effects as ef
 from dispatch.contracts import gateway as gw
@@ -23,7 +25,7 @@ from dispatch.contracts.commands import (
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.contracts.ids import CallRef, CommandId, SeatId
 from dispatch.contracts.ports import CommandPort
-from dispatch.contracts.things import Actor, Location
+from dispatch.contracts.things import Actor, Location, Position
 from dispatch.contracts.words import CallState, Role
 from dispatch.core.state import Call, State
 from telephony.client import GatewayLink
@@ -46,11 +48,13 @@ class TelephonyDesk:
         port: CommandPort,
         ids: SystemIds,
         phones: Mapping[SeatId, str],
+        nearest: Callable[[Position], Awaitable[NearestHit | None]] | None = None,
     ) -> None:
         self._link = link
         self._port = port
         self._ids = ids
         self._phones = phones
+        self._nearest = nearest
         self._orders: asyncio.Queue[gw.Order] = asyncio.Queue(ORDERS_MAX)
         self.state = State()
         self.dropped = 0
@@ -136,6 +140,8 @@ class TelephonyDesk:
         command = self._command(report)
         if command is None:
             return
+        if isinstance(command, OfferCall) and command.location is not None:
+            command = replace(command, location=await self._with_address(command.location))
         command_id = f"gateway:{welcome.gateway_id}:{welcome.boot_id}:{report.seq}"
         await self._submit(CommandId(command_id), command)
 
@@ -183,6 +189,13 @@ class TelephonyDesk:
             self.bad_locations += 1
             log.warning("location_unreadable", field=fault.field, fault=fault.fault)
             return None
+
+    async def _with_address(self, location: Location) -> Location:
+        """A point also says how one would call it, so that a call-taker can ask about it."""
+        if location.address or self._nearest is None:
+            return location
+        near = await self._nearest(location.position)
+        return location if near is None else replace(location, address=near.address_zh)
 
     async def _submit(self, command_id: CommandId, command: AnyCommand) -> None:
         """Until the core has it: a report is acknowledged only after that."""
