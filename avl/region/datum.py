@@ -1,4 +1,4 @@
-"""WGS-84, GCJ-02 and BD-09. Inside the system everything is WGS-84; whoever imports names the datum.
+"""WGS-84, GCJ-02 and BD-09. Inside, everything is WGS-84; whoever imports names the datum.
 
 Chinese maps shift their coordinates: GCJ-02 by some hundred metres, BD-09 by a further offset. The
 shift is a published-by-use polynomial; its inverse is found by iteration. docs/sources.md#datum

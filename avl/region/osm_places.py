@@ -111,7 +111,7 @@ def road_rows(roads: RoadNetwork) -> list[Place]:
 
 
 def county_of(places: Sequence[Place], settled: Sequence[Place]) -> list[Place]:
-    """The places, each with the nearest town for its county: the extract knows no boundaries here."""
+    """The places, each with the nearest town as its county: boundaries are not read."""
     if not settled:
         return list(places)
     tree = cKDTree(_plane(settled))

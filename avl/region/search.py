@@ -1,8 +1,8 @@
 """Searching places as a call-taker types them, and saying where a position is. Pure once made.
 
-Understood: Chinese names and parts of them, pinyin (`renmindonglu`), its initials (`rmdl`), English,
-a county before a name (`尉犁 人民路`), two roads (`人民东路 建设路`, `人民东路与建设路交叉口`) and house
-numbers (`人民东路12号`).
+Understood: Chinese names and parts of them, pinyin (`renmindonglu`) and its initials (`rmdl`),
+English, a county before a name (`尉犁 人民路`), two roads (`人民东路 建设路`,
+`人民东路与建设路交叉口`), and house numbers (`人民东路12号`).
 """
 
 import re
@@ -96,12 +96,13 @@ class PlaceSearch:
         if not text or not limit:
             return []
         named = self._named(text, near, limit)
-        meant = [place for place in named if text in _spellings(place)]
+        spellings = {text, text.replace(" ", "")}
+        if len(spellings) > 1:
+            named += self._named(text.replace(" ", ""), near, limit)
+        meant = [place for place in named if not spellings.isdisjoint(_spellings(place))]
         result = meant + self._addresses(text, near) + self._junctions(text, near) + named
         if " " in text and len(result) < limit:
             result += self._in_county(text.split(), near, limit)
-        if not result and " " in text:
-            result += self._named(text.replace(" ", ""), near, limit)
         return list({place.place_id: place for place in result}.values())[:limit]
 
     def _named(
@@ -271,7 +272,7 @@ def _spellings(place: Place) -> tuple[str, str, str, str]:
 
 
 def _partings(text: str) -> list[tuple[str, str]]:
-    """The ways to read `text` as two roads: at whatever joins them, or after a first road's name."""
+    """How to read `text` as two roads: at what joins them, or after a first road's name."""
     text = _ENDING.sub("", text)
     spans = [m.span() for m in _JOINERS.finditer(text)]
     spans = spans or [m.span() for m in _AFTER_ROAD.finditer(text)]

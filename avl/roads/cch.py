@@ -1,8 +1,8 @@
 """Travel times by customizable contraction hierarchies (RoutingKit through `pyroutingkit`).
 
 A matrix is quick with few sources and slow with many, so that a second, turned hierarchy answers
-"many to one". Metres come from a second metric, `10 · milliseconds + metres`: the difference between
-its optimum and ten times the first's lies between the lengths of the two optimal ways, which are the
+"many to one". Metres come from a second metric, `10 · milliseconds + metres`: the difference of its
+optimum and ten times the first's lies between the lengths of the two optimal ways, which are the
 same way but for near-ties. Node-to-node queries for a thousand units would cost forty times more.
 """
 
@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyroutingkit
@@ -22,6 +23,8 @@ from avl.roads.network import RoadNetwork
 from avl.roads.snap import Snapper
 
 log = structlog.get_logger(__name__)
+
+Metric = Any  # pyroutingkit ships no types
 
 _TIME_FACTOR = 10
 _INF = int(pyroutingkit.INF_WEIGHT)
@@ -48,7 +51,7 @@ class CchRoadGraph(RoadGraph):
         self._out_time, self._out_both = self._metrics(cache, "out", both)
         self._in_time, self._in_both = self._metrics(cache, "in", both)
 
-    def _metrics(self, cache: Path | None, side: str, both: Floats) -> tuple[object, object]:
+    def _metrics(self, cache: Path | None, side: str, both: Floats) -> tuple[Metric, Metric]:
         """The time metric and the mixed one, of the network as it is (out) or turned (in)."""
         ends = [self.network.arc_tail.astype(np.uint32), self.network.arc_head.astype(np.uint32)]
         topology = _topology(self.network, ends if side == "out" else ends[::-1], cache, side)
@@ -66,7 +69,7 @@ class CchRoadGraph(RoadGraph):
         few, many = few.astype(np.uint32), many.astype(np.uint32)
         with self._lock:
             times, mixed = (
-                np.asarray(metric.distances_many_to_many(few, many)).astype(np.float64)  # type: ignore[attr-defined]
+                np.asarray(metric.distances_many_to_many(few, many)).astype(np.float64)
                 for metric in metrics
             )
         reached = (times < _INF) & (mixed < _INF)
@@ -76,7 +79,7 @@ class CchRoadGraph(RoadGraph):
 
     def _arcs_between(self, source: int, target: int) -> list[int] | None:
         with self._lock:
-            cost, _, arcs = self._out_time.query(source, target)  # type: ignore[attr-defined]
+            cost, _, arcs = self._out_time.query(source, target)
         return None if cost >= _INF else [int(arc) for arc in arcs]
 
 

@@ -200,7 +200,7 @@ class RoadGraph(ABC):
 
 
 class DijkstraRoadGraph(RoadGraph):
-    """SciPy's Dijkstra: exact, no native engine of its own, one sweep a node of the smaller side."""
+    """SciPy's Dijkstra: exact, no engine of its own, one sweep a node of the smaller side."""
 
     engine = "dijkstra"
 

@@ -6,7 +6,6 @@ docs/sources.md#openstreetmap.
 
 import re
 from array import array
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from avl.roads.classes import RURAL_SPEED_KMH, SPEED_KMH_MIN, URBAN_SPEED_KMH, R
 from avl.roads.network import RoadName, RoadNetwork
 from dispatch.contracts.errors import BadInput
 
-Tags = Mapping[str, str]
+OsmItem = Any  # osmium's own objects, views into its buffers
+OsmTags = Any  # a dictionary or osmium's tag list
 
 _CLASS_OF = {
     "motorway": RoadClass.MOTORWAY,
@@ -98,7 +98,7 @@ class _Reader:
         self._waterways: list[tuple[dict[str, str], Any]] = []
         self._skipped = 0
 
-    def take(self, item: Any) -> None:
+    def take(self, item: OsmItem) -> None:
         if item.is_node():
             if any(key in item.tags for key in _THING_KEYS) and named(item.tags):
                 self._thing(f"n{item.id}", dict(item.tags), item.lat, item.lon)
@@ -118,7 +118,7 @@ class _Reader:
     def _thing(self, osm_id: str, tags: dict[str, str], lat: float, lon: float) -> None:
         self._things.append(OsmThing(osm_id, tags, lat, lon))
 
-    def _road(self, way: Any) -> None:
+    def _road(self, way: OsmItem) -> None:
         road = drivable(way.tags)
         if road is None:
             return
@@ -142,7 +142,7 @@ class _Reader:
             row.reverse()
         self._ways.append(Way(array("q", row), kind, speed_kmh, name, direction != 0))
 
-    def _waterway(self, way: Any) -> None:
+    def _waterway(self, way: OsmItem) -> None:
         import shapely
 
         points = [(n.location.lon, n.location.lat) for n in way.nodes if n.location.valid()]
@@ -151,7 +151,7 @@ class _Reader:
         else:
             self._waterways.append((dict(way.tags), shapely.LineString(points)))
 
-    def _area(self, area: Any) -> None:
+    def _area(self, area: OsmItem) -> None:
         import shapely
 
         tags = dict(area.tags)
@@ -167,13 +167,13 @@ class _Reader:
             self._thing(f"{kind}{area.orig_id()}", tags, inside.y, inside.x)
 
 
-def named(tags: Any) -> bool:
+def named(tags: OsmTags) -> bool:
     """Whether it has a name to show."""
     return "name" in tags or "name:zh" in tags
 
 
-def drivable(tags: Any) -> tuple[RoadClass, float, int] | None:
-    """Class, speed and direction (1 along, -1 against, 0 both) of a way that an ambulance may take."""
+def drivable(tags: OsmTags) -> tuple[RoadClass, float, int] | None:
+    """Class, speed and direction (1 along, -1 against, 0 both) of a way an ambulance may take."""
     highway = tags.get("highway", "")
     link = highway.endswith("_link")
     kind = _CLASS_OF.get(highway.removesuffix("_link"))
@@ -192,7 +192,7 @@ def drivable(tags: Any) -> tuple[RoadClass, float, int] | None:
     return kind, max(SPEED_KMH_MIN, speed_kmh), _direction(tags, highway)
 
 
-def _direction(tags: Any, highway: str) -> int:
+def _direction(tags: OsmTags, highway: str) -> int:
     oneway = tags.get("oneway", "")
     if tags.get("oneway:emergency") == "no" or oneway == "no":
         return 0
@@ -210,13 +210,13 @@ def posted_kmh(text: str) -> float | None:
     return int(match[1]) * (_MPH_KMH if match[2] == "mph" else 1.0)
 
 
-def road_name(tags: Any) -> RoadName:
+def road_name(tags: OsmTags) -> RoadName:
     """A way's names; a Latin form is made later where the map gives none."""
     zh, en = both_names(tags)
     return RoadName(zh, en, tags.get("ref", "")[:40])
 
 
-def both_names(tags: Any) -> tuple[str, str]:
+def both_names(tags: OsmTags) -> tuple[str, str]:
     """The Chinese name (else the local one) and the Latin one, empty where the map gives none."""
     local = tags.get("name", "")
     zh = tags.get("name:zh", local)

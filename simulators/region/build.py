@@ -2,7 +2,6 @@
 
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -16,8 +15,8 @@ from avl.roads.build import build_network
 from avl.roads.network import RoadName, RoadNetwork
 from dispatch.contracts.things import Position, Register
 from simulators.region import country, furnish
-from simulators.region.plane import Street, join, smooth
-from simulators.region.streets import Plan, draw_town
+from simulators.region.plane import Plane, Street, join, smooth
+from simulators.region.streets import Plan, Shape, draw_town
 from simulators.region.towns import CORRIDORS, KORLA, TOWNS, Town
 
 SEED = 120
@@ -53,7 +52,7 @@ class _Names:
 def build_region(
     folder: Path, *, seed: int = SEED, units: int = UNITS, hospital_feed: str = ""
 ) -> None:
-    """Write the pack into `folder`. Each part has its own chance, so that more units change no road.
+    """Write the pack into `folder`. Each part has its own chance: more units change no road.
 
     Raises:
         BadInput: `units` is out of bounds.
@@ -96,8 +95,6 @@ def _chance(seed: int, part: str) -> random.Random:
 
 
 def _plan(town: Town, seed: int, names: _Names) -> Plan:
-    from simulators.region.plane import Plane
-
     plane = Plane(town.lat, town.lon, town.turn_deg)
     river = None
     for course in (country.KONGQUE, country.KAIDU):
@@ -157,8 +154,10 @@ def _info(roads: RoadNetwork, seed: int) -> RegionInfo:
 def _land(plans: dict[str, Plan]) -> list[MapFeature]:
     result: list[MapFeature] = []
     uses = {"park": ("park", 11), "bank": ("park", 12), "industrial": ("industrial", 11)}
-    for plan in plans.values():
-        result.append(MapFeature("landuse", _degrees(plan, plan.outline), {"kind": "built"}, 8))
+    result += [
+        MapFeature("landuse", _degrees(plan, plan.outline), {"kind": "built"}, 8)
+        for plan in plans.values()
+    ]
     for plan in plans.values():
         for block in plan.blocks:
             kind, zoom = uses.get(block.use, ("residential", 13))
@@ -168,7 +167,7 @@ def _land(plans: dict[str, Plan]) -> list[MapFeature]:
     return result
 
 
-def _degrees(plan: Plan, shape: Any) -> Any:
+def _degrees(plan: Plan, shape: Shape) -> Shape:
     return shapely.transform(shape, lambda points: plan.plane.to_degrees(points)[:, ::-1])
 
 
@@ -190,7 +189,9 @@ def _water(plans: dict[str, Plan]) -> list[MapFeature]:
         tags = {"kind": "lake", "name_zh": zh, "name_en": en}
         closed = np.array([*shore, shore[0]])[:, ::-1]
         result.append(MapFeature("water", shapely.Polygon(smooth(closed, 0.02)), tags, 5))
-    for plan in plans.values():
-        if plan.river is not None:
-            result.append(MapFeature("water", _degrees(plan, plan.river), {"kind": "river"}, 11))
+    result += [
+        MapFeature("water", _degrees(plan, plan.river), {"kind": "river"}, 11)
+        for plan in plans.values()
+        if plan.river is not None
+    ]
     return result

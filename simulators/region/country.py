@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import ArrayLike
 
 from avl.roads.classes import RURAL_SPEED_KMH, URBAN_SPEED_KMH, RoadClass
 from avl.roads.measure import Floats, distance_m, from_mercator, to_mercator
@@ -129,7 +130,7 @@ def _outside_towns(line: Floats, plans: Mapping[str, Plan]) -> list[Floats]:
     return [np.column_stack(from_mercator(*shapely.get_coordinates(part).T)) for part in parts]
 
 
-def _mercator(stops: Any) -> Floats:
+def _mercator(stops: ArrayLike) -> Floats:
     lat, lon = np.array(stops, np.float64).T
     return np.column_stack(to_mercator(lat, lon))
 
@@ -207,11 +208,11 @@ def village_streets(
     return result
 
 
-def _local(plane: Plane, points: Any, kind: RoadClass, name: int) -> Street:
+def _local(plane: Plane, points: ArrayLike, kind: RoadClass, name: int) -> Street:
     return Street(plane.to_degrees(points), kind, URBAN_SPEED_KMH[kind], name)
 
 
-def river_through(plane: Plane, course: Any, reach_m: float) -> Floats | None:
+def river_through(plane: Plane, course: ArrayLike, reach_m: float) -> Floats | None:
     """A river's middle line in a town's metres, where it comes near the town."""
     line = smooth(plane.to_metres(course), 250.0)
     near = np.hypot(line[:, 0], line[:, 1]) < reach_m

@@ -34,8 +34,9 @@ _KORLA_HOSPITALS: tuple[tuple[str, str, tuple[Capability, ...]], ...] = (
 )  # fmt: skip
 _TWO_HOSPITALS = frozenset({"HJ", "LT"})
 _STATION_NAMES = (
-    "中心", "东城", "西城", "南市", "北山", "新城", "河北", "开发区", "梨乡", "石化", "火车站", "塔什",
-)  # fmt: skip
+    *("中心", "东城", "西城", "南市", "北山", "新城"),
+    *("河北", "开发区", "梨乡", "石化", "火车站", "塔什"),
+)
 
 
 @dataclass(frozen=True, slots=True)

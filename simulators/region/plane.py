@@ -1,13 +1,14 @@
 """A town's own plane in metres, and lines that meet: streets crossing become shared vertices."""
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -42,13 +43,13 @@ class Plane:
         self._per_lat, self._per_lon = float(per_lat), float(per_lon)
         self._cos, self._sin = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
 
-    def to_degrees(self, points: Any) -> Floats:
+    def to_degrees(self, points: ArrayLike) -> Floats:
         """Rows of `(east, north)` in the turned plane as rows of `(lat, lon)`."""
         x, y = np.asarray(points, np.float64).T
         east, north = x * self._cos - y * self._sin, x * self._sin + y * self._cos
         return np.column_stack((self.lat + north / self._per_lat, self.lon + east / self._per_lon))
 
-    def to_metres(self, points: Any) -> Floats:
+    def to_metres(self, points: ArrayLike) -> Floats:
         """Rows of `(lat, lon)` as rows of `(east, north)` in the turned plane."""
         lat, lon = np.asarray(points, np.float64).T
         east, north = (lon - self.lon) * self._per_lon, (lat - self.lat) * self._per_lat
@@ -129,15 +130,15 @@ def _row(
     return row
 
 
-def wander(points: Floats, chance: Any, roughness: float, step_m: float) -> Floats:
-    """A line through `points` (metres) that is not straight: midpoints pushed aside, again and again."""
+def wander(points: Floats, chance: random.Random, roughness: float, step_m: float) -> Floats:
+    """A line through `points` (metres) that is not straight: midpoints pushed aside, repeatedly."""
     line = [tuple(p) for p in points.tolist()]
     while True:
-        longest = max(math.dist(p, q) for p, q in zip(line, line[1:], strict=False))
+        longest = max(math.dist(p, q) for p, q in pairwise(line))
         if longest <= step_m:
             return np.array(line)
         finer = [line[0]]
-        for p, q in zip(line, line[1:], strict=False):
+        for p, q in pairwise(line):
             length = math.dist(p, q)
             if length > step_m:
                 push = chance.gauss(0.0, roughness)

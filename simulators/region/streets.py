@@ -23,6 +23,7 @@ _PATTERN = (
     RoadClass.SECONDARY,
     RoadClass.TERTIARY,
 )
+Shape = Any  # a shapely geometry; the library ships no types
 NameIndex = Callable[[str, str], int]
 """Gives a road's name an index: `(town key, Chinese name)`."""
 
@@ -31,7 +32,7 @@ NameIndex = Callable[[str, str], int]
 class Block:
     """A piece of town between streets, in the town's metres."""
 
-    shape: Any
+    shape: Shape
     use: str
 
 
@@ -40,15 +41,15 @@ class Plan:
     """What was drawn; all but `streets` in the town's metres."""
 
     plane: Plane
-    outline: Any
+    outline: Shape
     streets: list[Street] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
-    river: Any = None
+    river: Shape = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    line: Any
+    line: Shape
     road_class: RoadClass
     stem: str
     across: bool
@@ -60,7 +61,7 @@ def draw_town(town: Town, chance: random.Random, name: NameIndex, river: Floats 
     plane = Plane(town.lat, town.lon, town.turn_deg)
     outline = _outline(town, chance)
     plan = Plan(plane=plane, outline=outline)
-    banks: list[Any] = []
+    banks: list[Shape] = []
     middle = None if river is None else shapely.LineString(river)
     if middle is not None:
         plan.river = middle.buffer(_RIVER_HALF_M).intersection(outline.buffer(3000))
@@ -80,18 +81,18 @@ def draw_town(town: Town, chance: random.Random, name: NameIndex, river: Floats 
 
 
 def _street(
-    plan: Plan, line: Any, kind: RoadClass, name: int, *, oneway: bool = False, speed: float = 0.0
+    plan: Plan, line: Shape, kind: RoadClass, name: int, *, oneway: bool = False, speed: float = 0.0
 ) -> Street:
     degrees = plan.plane.to_degrees(shapely.get_coordinates(line))
     return Street(degrees, kind, speed or URBAN_SPEED_KMH[kind], name, oneway)
 
 
-def _lines(shape: Any) -> list[Any]:
+def _lines(shape: Shape) -> list[Shape]:
     parts = shapely.get_parts(shape).tolist()
     return [part for part in parts if part.geom_type == "LineString" and part.length > 40.0]
 
 
-def _outline(town: Town, chance: random.Random) -> Any:
+def _outline(town: Town, chance: random.Random) -> Shape:
     """A rounded rectangle that is nowhere quite round."""
     phases = [chance.uniform(0, 2 * math.pi) for _ in range(3)]
     points = []
@@ -109,7 +110,7 @@ def _outline(town: Town, chance: random.Random) -> Any:
     return shapely.Polygon(points)
 
 
-def _axes(town: Town, chance: random.Random, outline: Any, river: Any) -> list[_Axis]:
+def _axes(town: Town, chance: random.Random, outline: Shape, river: Shape) -> list[_Axis]:
     """The grid's lines, warped by one slow wave so that crossings stay crossings."""
     phase = [chance.uniform(0, 2 * math.pi) for _ in range(4)]
     length = max(town.half_width_m, town.half_height_m)
@@ -162,11 +163,11 @@ def _positions(reach: float, chance: random.Random) -> list[tuple[float, RoadCla
     return [(at, kind) for _, at, kind in found]
 
 
-def _broken(line: Any, kind: RoadClass, chance: random.Random) -> list[Any]:
+def _broken(line: Shape, kind: RoadClass, chance: random.Random) -> list[Shape]:
     """Lesser streets do not run through the whole town: some stretches are missing."""
     if kind is not RoadClass.TERTIARY:
         return [line]
-    pieces: list[Any] = []
+    pieces: list[Shape] = []
     start = 0.0
     while start < line.length:
         end = min(start + chance.uniform(900, 2600), line.length)
@@ -209,7 +210,7 @@ def _fill(
     plan: Plan,
     town: Town,
     chance: random.Random,
-    lines: list[Any],
+    lines: list[Shape],
     axes: list[_Axis],
     name: NameIndex,
 ) -> None:
@@ -267,15 +268,15 @@ def _use(out: float, east: float, chance: random.Random) -> str:
 
 
 def _lanes(
-    block: Any, use: str, out: float, density: float, chance: random.Random
-) -> list[tuple[Any, bool]]:
+    block: Shape, use: str, out: float, density: float, chance: random.Random
+) -> list[tuple[Shape, bool]]:
     """Lanes in the directions of the block's sides; some end blind."""
     box = shapely.oriented_envelope(block)
     if box.geom_type != "Polygon":
         return []
     corners = shapely.get_coordinates(box)[:4]
     spacing = {"industrial": 190.0}.get(use, 92.0 + 60.0 * out) / density
-    result: list[tuple[Any, bool]] = []
+    result: list[tuple[Shape, bool]] = []
     for side in (0, 1):
         a, b, c = corners[side], corners[side + 1], corners[(side + 2) % 4]
         width = float(np.hypot(*(b - a)))
@@ -292,7 +293,6 @@ def _lanes(
                 if draw < 0.12:
                     continue
                 through = draw < 0.62
-                if not through:
-                    part = substring(part, 0, part.length * chance.uniform(0.45, 0.8))
-                result.append((part, through))
+                reached = 1.0 if through else chance.uniform(0.45, 0.8)
+                result.append((substring(part, 0, part.length * reached), through))
     return result
