@@ -216,3 +216,10 @@ def loudness(samples: NDArray[np.int16], hz: int) -> float:
     """The amplitude of one tone (Goertzel's answer, counted by correlation)."""
     turns = np.exp(-2j * np.pi * hz * np.arange(len(samples)) / 8000)
     return float(abs(np.dot(samples.astype(float), turns)) * 2 / max(len(samples), 1))
+
+
+async def until(holds: Callable[[], bool], timeout_s: float = 10) -> None:
+    """Wait for something that nobody announces."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for is outside this process
+            await asyncio.sleep(0.02)

@@ -26,6 +26,7 @@ from tests.telephony.harness import (
     loudness,
     running,
     seat,
+    until,
 )
 
 PIDF = """<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf"
@@ -192,9 +193,7 @@ async def test_a_killed_worker_costs_its_own_call_only() -> None:
         assert loudness(stereo[4000:8000, 0], 440) > 2000
         assert loudness(stereo[4000:8000, 1], 1000) > 2000
         assert core.reports[-1].seq == len(core.reports)
-        async with asyncio.timeout(10):
-            while one.worker_pid(name) in {0, pid}:
-                await asyncio.sleep(0.05)
+        await until(lambda: one.worker_pid(name) not in {0, pid})
         async with asyncio.timeout(10):
             while True:  # the new worker is offered calls again once Kamailio has seen it
                 await dial(one, caller, "c", number="13700003333")
@@ -342,9 +341,7 @@ async def test_an_older_epoch_is_deposed() -> None:
             seen.append(report)
 
         running_old = asyncio.ensure_future(old.run(keep))
-        async with asyncio.timeout(5):
-            while not old.connected:
-                await asyncio.sleep(0.01)
+        await until(lambda: old.connected)
         async with connected(one.settings, epoch=2):
             with pytest.raises(StaleEpoch):
                 await running_old
