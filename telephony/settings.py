@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from dispatch.contracts.errors import BadInput
+from telephony import framing
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -160,6 +161,7 @@ def check(settings: GatewaySettings) -> None:
         BadInput: with the field at fault.
     """
     front, pool = settings.kamailio, settings.pool
+    framing.parse(settings.link)
     for field, host in (
         ("kamailio.listen_host", front.listen_host),
         ("kamailio.internal_host", front.internal_host),

@@ -1,0 +1,88 @@
+"""The book of calls."""
+
+from dispatch.contracts import gateway as gw
+from telephony import worker_messages as wire
+from telephony.calls import CallBook
+
+
+def invited(call_ref: str = "r1") -> wire.Invited:
+    return wire.Invited(at_ms=5, call_ref=call_ref, caller_number="1", called="120")
+
+
+def hold(order_id: str = "o1", call_ref: str = "r1") -> gw.OrderHold:
+    return gw.OrderHold(order_id=order_id, call_ref=call_ref)
+
+
+def place(order_id: str = "o1") -> gw.OrderPlace:
+    return gw.OrderPlace(
+        order_id=order_id, callback_of="C-1", number="138", seat_id="01", phone="8001"
+    )
+
+
+def test_an_order_is_done_once_and_by_the_right_worker() -> None:
+    book = CallBook("g")
+    book.heard("w1", invited(), 0)
+    todo, reports = book.order(hold(), [], at_ms=0, now_ms=0)
+    assert todo is not None
+    assert (todo.worker, todo.line) == ("w1", wire.Hold(call_ref="r1"))
+    assert reports == []
+    assert book.order(hold(), [], at_ms=0, now_ms=0) == (None, [])
+    assert book.order(hold("o2", "nobody"), [], at_ms=0, now_ms=0) == (None, [])
+    assert book.orders_unknown == 1
+
+
+def test_a_call_ends_once_whatever_comes_first() -> None:
+    book = CallBook("g")
+    book.heard("w1", invited(), 0)
+    over = wire.Over(at_ms=9, call_ref="r1", by="caller", sip_code=200)
+    [ended] = book.heard("w1", over, 1)
+    assert isinstance(ended, gw.Ended)
+    assert book.alive() == []
+    assert book.busy("w1")
+    assert book.heard("w1", over, 2) == []
+    assert book.worker_died("w1", 10) == ("r1", [])
+    assert not book.busy("w1")
+    assert book.worker_died("w1", 11) == ("", [])
+
+
+def test_a_dead_workers_call_is_ended_by_the_system() -> None:
+    book = CallBook("g")
+    book.heard("w1", invited(), 0)
+    call_ref, [ended] = book.worker_died("w1", 10)
+    assert call_ref == "r1"
+    assert isinstance(ended, gw.Ended)
+    assert ended.by == "system"
+
+
+def test_a_placed_call_is_offered_when_it_is_joined() -> None:
+    book = CallBook("g")
+    todo, _ = book.order(place(), ["w0"], at_ms=7, now_ms=0)
+    assert todo is not None
+    assert isinstance(todo.line, wire.Place)
+    joined = wire.Joined(at_ms=8, call_ref=todo.line.call_ref, seat_id="01", placed=True)
+    offered, connected = book.heard("w0", joined, 1)
+    assert isinstance(offered, gw.Offered)
+    assert (offered.callback_of, offered.seat_id, offered.caller_number) == ("C-1", "01", "138")
+    assert isinstance(connected, gw.Connected)
+
+
+def test_a_placed_call_that_fails_says_so_and_is_no_call() -> None:
+    book = CallBook("g")
+    _, [failed] = book.order(place(), [], at_ms=7, now_ms=0)
+    assert isinstance(failed, gw.PlaceFailed)
+    todo, _ = book.order(place("o2"), ["w0"], at_ms=7, now_ms=0)
+    assert todo is not None
+    _, [failed] = book.worker_died("w0", 9)
+    assert isinstance(failed, gw.PlaceFailed)
+    assert book.alive() == []
+
+
+def test_only_calls_without_an_order_are_unattended_and_once() -> None:
+    book = CallBook("g")
+    book.heard("w1", invited("r1"), 0)
+    book.heard("w2", invited("r2"), 0)
+    book.order(hold("o1", "r2"), [], at_ms=0, now_ms=0)
+    assert book.unattended(999, 1000) == []
+    [todo] = book.unattended(1000, 1000)
+    assert todo.worker == "w1"
+    assert book.unattended(5000, 1000) == []
