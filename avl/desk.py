@@ -36,6 +36,7 @@ from dispatch.contracts.words import Role, StepSource, UnitStatus
 log = structlog.get_logger(__name__)
 
 DUTY = frozenset({UnitStatus.STANDBY, UnitStatus.PAUSED, UnitStatus.OFF_DUTY})
+LOGGED_PER_S_MAX = 5
 SYSTEM = Actor(role=Role.SYSTEM, id="avl")
 
 
@@ -49,6 +50,25 @@ class Incoming:
     def ack(self) -> None:
         """It is dealt with: the broker may forget it."""
         self.link.ack(self.delivery)
+
+
+class Complaints:
+    """Logs what is malformed, a few a second: a flood must not become a flood of lines."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._second = 0
+        self._said = 0
+
+    def say(self, delivery: Delivery, error: BadInput) -> None:
+        """Log one, if this second's are not used up; the counters have them all."""
+        second = self._clock.monotonic_ms() // 1000
+        if second != self._second:
+            self._second, self._said = second, 0
+        self._said += 1
+        if self._said <= LOGGED_PER_S_MAX:
+            topic, fault = delivery.topic[:100], error.fault[:200]
+            log.warning("avl.malformed", topic=topic, field=error.field, fault=fault)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +87,7 @@ class Desk:
     fences: FenceWatch
     fence_tasks: Callable[[], Mapping[UnitId, FenceTask]]
     is_known: Callable[[UnitId], bool]
+    complaints: Complaints
 
     def fix(self, delivery: Delivery) -> None:
         """A position message: judged and kept at once, it never waits."""
@@ -201,9 +222,9 @@ class Desk:
 
     def _malformed(self, delivery: Delivery, error: BadInput) -> None:
         self.counts["malformed"] += 1
-        log.warning(
-            "avl.malformed", topic=delivery.topic[:100], field=error.field, fault=error.fault[:200]
-        )
+        if error.field in ("at_ms", "tst", "time"):
+            self.counts["malformed_time"] += 1  # most likely a device whose clock is wrong
+        self.complaints.say(delivery, error)
 
     async def _answer_malformed(self, delivery: Delivery, error: BadInput) -> None:
         command_id = codec.command_id_in(delivery.payload)

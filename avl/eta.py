@@ -125,19 +125,21 @@ class EtaBoard:
     ) -> None:
         """Refresh for ever; `submit` takes each command and does not wait."""
         while True:
-            for envelope in self.refresh(tasks()):
+            # A hundred missions are a hundred searches of the road graph: not on the event loop.
+            for envelope in await asyncio.to_thread(self.refresh, tasks()):
                 submit(envelope)
             await asyncio.sleep(period_s)
 
     def _keep(self, tasks: Sequence[EtaTask]) -> None:
         """Hold exactly these missions; a new leg or target starts afresh."""
-        held_before, self._held = self._held, {}
+        held_now: dict[MissionId, _Held] = {}
         for task in tasks:
-            held = held_before.get(task.mission_id)
+            held = self._held.get(task.mission_id)
             if held is None or (held.task.to, held.task.target) != (task.to, task.target):
                 held = _Held(task)
             held.task = task
-            self._held[task.mission_id] = held
+            held_now[task.mission_id] = held
+        self._held = held_now  # in one go: screens read while a thread counts
 
     def _due(self, now_ms: int) -> list[_Held]:
         """Longest waiting first, so that a batch limit starves nobody."""

@@ -21,6 +21,7 @@ class MissionBox:
 
     def __init__(self) -> None:
         self.epoch = 0
+        self._updates = 0
         self._current: dict[UnitId, MissionBody] = {}
         self._unsent: dict[UnitId, bytes] = {}
         self._unsettled: dict[UnitId, dict[EffectKey, MissionId]] = {}
@@ -70,8 +71,9 @@ class MissionBox:
             StaleEpoch: a newer writer has spoken.
             BadInput: the payload is not a mission's.
         """
+        self._updates += 1  # two within one millisecond are still two
         head = {
-            "effect_key": f"{UPDATE_KEY_PREFIX}{mission_id}:{at_ms}",
+            "effect_key": f"{UPDATE_KEY_PREFIX}{mission_id}:{at_ms}:{self._updates}",
             "epoch": epoch,
             "at_ms": at_ms,
             "mission_id": mission_id,

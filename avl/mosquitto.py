@@ -13,15 +13,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from avl.topics import PAYLOAD_BYTES_MAX, Topics, unit_id_of
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.contracts.ids import UnitId
 
 READY_S_MAX = 10.0
 STOP_S_MAX = 5.0
+RESTART_S = 0.2
 PASSWORD_ROUNDS = 101  # what mosquitto_passwd 2.0 writes; device passwords are random, not words
 SALT_BYTES = 12
 CORE_USER = "core"
+
+
+log = structlog.get_logger(__name__)
 
 
 class BrokerFailedError(Dispatch120Error):
@@ -132,6 +138,7 @@ class Mosquitto:
         self._settings = settings
         self._salt = salt
         self._process: asyncio.subprocess.Process | None = None
+        self.restarts = 0
 
     @property
     def url(self) -> str:
@@ -176,6 +183,21 @@ class Mosquitto:
         if self._process is None:
             raise BrokerFailedError("not started")
         return await self._process.wait()
+
+    async def guard(self) -> None:
+        """Start it again whenever it ends by itself; until cancelled. What it had retained is on
+        its disk, and the service says again what it last said.
+        """
+        while True:
+            code = await self.wait()
+            self.restarts += 1
+            log.error("mosquitto.ended", code=code, mend="it is started again")
+            await asyncio.sleep(RESTART_S)
+            try:
+                await self.start()
+            except BrokerFailedError as error:
+                log.exception("mosquitto.not_started", fault=str(error))
+                await asyncio.sleep(RESTART_S)
 
     async def stop(self) -> None:
         """End it: politely, so that it saves its queues, then not."""

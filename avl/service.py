@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from avl.desk import Desk, Incoming
+from avl.desk import Complaints, Desk, Incoming
 from avl.fences import FenceTask, FenceWatch
 from avl.lanes import CommandLanes
 from avl.link import Broker, Link, LinkLostError, LinkSpec
@@ -101,6 +101,7 @@ class AvlService:
             fences=FenceWatch(),
             fence_tasks=hooks.fence_tasks if self.settings.takes_keys else dict,
             is_known=hooks.is_known,
+            complaints=Complaints(clock),
         )
         self._link: Link | None = None
         self._wake_sender = asyncio.Event()

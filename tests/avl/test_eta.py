@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 from collections.abc import Sequence
 
@@ -6,10 +7,10 @@ import pytest
 from avl.eta import EtaBoard, EtaLimits, EtaTask, revise_due
 from avl.filters import distance_m
 from avl.live import LiveTable
-from dispatch.contracts.commands import ReviseEta
+from dispatch.contracts.commands import Envelope, ReviseEta
 from dispatch.contracts.ids import MissionId, UnitId
 from dispatch.contracts.things import Position
-from tests.avl.helpers import KORLA, NOW_MS, HandClock, fix
+from tests.avl.helpers import KORLA, NOW_MS, HandClock, fix, until
 
 MISSION = MissionId("I-1/1")
 TARGET = fix(north_m=10_000).position
@@ -160,3 +161,14 @@ def test_what_matters(moved_s: int, left_s: int, due: bool) -> None:
         revised_ms=None,
         limits=EtaLimits(),
     )
+
+
+async def test_it_refreshes_for_ever_and_hands_over_what_is_due() -> None:
+    board = Board()
+    board.at(0)
+    told: list[Envelope] = []
+    running = asyncio.ensure_future(board.board.run(lambda: [task()], told.append, period_s=0.01))
+    await until(lambda: bool(told) and board.travel.batches == [1])
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert isinstance(told[0].body, ReviseEta)

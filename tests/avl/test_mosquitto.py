@@ -156,6 +156,30 @@ def alive(pid: int) -> bool:
         return False
 
 
+async def test_it_is_started_again_when_it_ends_by_itself(tmp_path: Path) -> None:
+    settings = MosquittoSettings(folder=tmp_path / "b", port=free_port(), allow_anonymous=True)
+    async with Mosquitto(settings) as process:
+        guard = asyncio.ensure_future(process.guard())
+        first = process.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: process.pid not in (None, first))
+        await until(lambda: process.restarts == 1)
+        guard.cancel()
+        await asyncio.gather(guard, return_exceptions=True)
+        await until_reachable(process.url)
+
+
+async def until_reachable(url: str) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                async with MqttBroker(url).connect(LinkSpec(client_id="reaches")):
+                    return
+            except LinkLostError:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_port_that_is_taken_and_a_missing_program_are_said(tmp_path: Path) -> None:
     port = free_port()
     async with Mosquitto(MosquittoSettings(folder=tmp_path / "a", port=port, allow_anonymous=True)):

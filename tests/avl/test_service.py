@@ -318,6 +318,22 @@ async def test_the_receipt_of_a_recall_settles_the_alert_before_it(site: Site) -
         await until(lambda: {"settle:41:0", "settle:44:0"} <= set(stage.core.ids()))
 
 
+async def test_two_updates_within_a_millisecond_are_two(site: Site) -> None:
+    async with Stage(site) as stage:
+        device = await stage.device()
+        for count, status in enumerate(("boarded", "at_hospital"), 1):
+            await stage.service.update_mission(
+                unit_id=A1,
+                mission_id=MISSION,
+                epoch=1,
+                at_ms=5,
+                payload={**PAYLOAD, "status": status},
+            )
+            await until(lambda count=count: len(device.of("mission")) == count)  # type: ignore[misc]
+        first, second = device.of("mission")
+        assert first["effect_key"] != second["effect_key"]
+
+
 async def test_an_older_epoch_and_a_wrong_payload_are_refused(site: Site) -> None:
     async with Stage(site) as stage:
         await stage.service.send_mission(issued("41:0", epoch=7), PAYLOAD)

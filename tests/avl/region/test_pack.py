@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from avl.region.pack import FORMAT, Box, Region, RegionInfo, load_region, save_region
+from avl.region.pack import FORMAT, Box, Region, RegionInfo, drafted, load_region, save_region
 from avl.region.places import Place, PlaceKind
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import HospitalId, PlaceId, StationId, UnitId
@@ -85,6 +85,19 @@ def test_the_hash_is_of_the_content(pack: Path, tmp_path: Path) -> None:
     assert load_region(pack).content_hash == first
     (pack / "map.pmtiles").write_bytes(b"PMTiles\x03" + bytes(118) + b"x")
     assert load_region(pack).content_hash != first
+
+
+def test_a_stopped_writer_leaves_the_old_pack(pack: Path) -> None:
+    before = load_region(pack).content_hash
+    with pytest.raises(RuntimeError), drafted(pack) as draft:
+        write(draft)
+        (draft / "map.pmtiles").write_bytes(b"PMTiles\x03")
+        raise RuntimeError("stopped")
+    assert load_region(pack).content_hash == before
+    with drafted(pack) as draft:
+        write(draft)
+    assert load_region(pack).content_hash == before
+    assert [path.name for path in pack.parent.iterdir()] == [pack.name]
 
 
 def swap(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
