@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from avl.region.features import place_features, register_features, road_features
 from avl.region.osm_places import county_of, land_features, osm_places, road_rows
-from avl.region.pack import FORMAT, Box, RegionInfo, save_region
+from avl.region.pack import FORMAT, Box, RegionInfo, drafted, save_region
 from avl.region.places import Place, PlaceKind, english
 from avl.region.tiles import write_map
 from avl.roads.measure import to_mercator
@@ -81,14 +81,15 @@ def region_from_osm(
         notice_zh=_NOTICE_ZH if made else "",
         notice_en=_NOTICE_EN if made else "",
     )
-    save_region(folder, info=info, register=register, places=tuple(places), roads=roads)
     features = [
         *land_features(extract),
         *road_features(roads),
         *place_features(places),
         *register_features(register),
     ]
-    write_map(folder, info, features)
+    with drafted(folder) as draft:
+        save_region(draft, info=info, register=register, places=tuple(places), roads=roads)
+        write_map(draft, info, features)
 
 
 def _romanised(roads: RoadNetwork) -> RoadNetwork:

@@ -5,6 +5,9 @@ can be searched for, `roads.npz` and `names.json` the road network, `map.pmtiles
 """
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -126,6 +129,20 @@ def save_region(
     _write(folder / REGISTER_FILE, register, indent=True)
     _write(folder / PLACES_FILE, PlaceFile(places=places), indent=False)
     save_network(roads, folder / ROADS_FILE, folder / NAMES_FILE)
+
+
+@contextmanager
+def drafted(folder: Path) -> Iterator[Path]:
+    """A folder to write a pack into; its files take their places only when all are written, so that
+    a program stopped half-way leaves the old pack.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
+        draft = Path(name)
+        yield draft
+        folder.mkdir(exist_ok=True)
+        for file in FILES:
+            (draft / file).replace(folder / file)
 
 
 def content_hash(folder: Path) -> str:

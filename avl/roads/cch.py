@@ -133,6 +133,10 @@ def _keep(topology: pyroutingkit.CCHTopology, folder: Path) -> None:
             (draft / _MARK).write_text(_seal(draft), encoding="ascii")
             shutil.rmtree(folder, ignore_errors=True)
             draft.rename(folder)
+            side = folder.name.partition("-")[0]
+            for old in folder.parent.glob(f"{side}-*"):  # of a pack that was here before
+                if old != folder:
+                    shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:

@@ -8,7 +8,7 @@ import shapely
 
 from avl.region.features import place_features, register_features, road_features
 from avl.region.mvt import Value
-from avl.region.pack import FORMAT, Box, RegionInfo, save_region
+from avl.region.pack import FORMAT, Box, RegionInfo, drafted, save_region
 from avl.region.places import Place, PlaceKind, english
 from avl.region.tiles import MapFeature, write_map
 from avl.roads.build import build_network
@@ -79,7 +79,6 @@ def build_region(
     )
     places = _places(ground, register, names, seed)
     info = _info(roads, seed)
-    save_region(folder, info=info, register=register, places=places, roads=roads)
     features = [
         *_land(plans),
         *_water(plans),
@@ -87,7 +86,9 @@ def build_region(
         *place_features(places),
         *register_features(register),
     ]
-    write_map(folder, info, features)
+    with drafted(folder) as draft:
+        save_region(draft, info=info, register=register, places=places, roads=roads)
+        write_map(draft, info, features)
 
 
 def _chance(seed: int, part: str) -> random.Random:
@@ -173,6 +174,7 @@ def _degrees(plan: Plan, shape: Shape) -> Shape:
 
 def _water(plans: dict[str, Plan]) -> list[MapFeature]:
     result: list[MapFeature] = []
+    plane = plans[KORLA.key].plane
     for course, zh, en in (
         (country.KONGQUE, "孔雀河", "Kongque River"),
         (country.KAIDU, "开都河", "Kaidu River"),
@@ -180,7 +182,9 @@ def _water(plans: dict[str, Plan]) -> list[MapFeature]:
         (country.QARQAN, "车尔臣河", "Qarqan River"),
     ):
         tags: dict[str, Value] = {"kind": "river", "name_zh": zh, "name_en": en}
-        line = shapely.LineString(smooth(np.array(course)[:, ::-1], 0.01))
+        # Smoothed in metres, as the towns do it, so that line and banks meet.
+        middle = plane.to_degrees(smooth(plane.to_metres(course), 400.0))
+        line = shapely.LineString(middle[:, ::-1])
         result.append(MapFeature("waterway", line, tags, 7))
     for shore, zh, en in (
         (country.BOSTEN, "博斯腾湖", "Bosten Lake"),

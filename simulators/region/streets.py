@@ -64,7 +64,7 @@ def draw_town(town: Town, chance: random.Random, name: NameIndex, river: Floats 
     banks: list[Shape] = []
     middle = None if river is None else shapely.LineString(river)
     if middle is not None:
-        plan.river = middle.buffer(_RIVER_HALF_M).intersection(outline.buffer(3000))
+        plan.river = middle.buffer(_RIVER_HALF_M).intersection(outline.buffer(60))
         banks = [shapely.offset_curve(middle, side * 2.2 * _RIVER_HALF_M) for side in (1, -1)]
     axes = _axes(town, chance, outline, middle)
     plan.streets += _named(plan, town, axes, name)

@@ -89,10 +89,15 @@ def test_the_hash_is_of_the_content(pack: Path, tmp_path: Path) -> None:
 
 def test_a_stopped_writer_leaves_the_old_pack(pack: Path) -> None:
     before = load_region(pack).content_hash
-    with pytest.raises(RuntimeError), drafted(pack) as draft:
-        write(draft)
-        (draft / "map.pmtiles").write_bytes(b"PMTiles\x03")
-        raise RuntimeError("stopped")
+
+    def stopped() -> None:
+        with drafted(pack) as draft:
+            write(draft)
+            (draft / "map.pmtiles").write_bytes(b"PMTiles\x03")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        stopped()
     assert load_region(pack).content_hash == before
     with drafted(pack) as draft:
         write(draft)
