@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from dispatch.contracts import commands, words
+from dispatch.contracts import commands, events, words
 from dispatch.views import entities
 
 HEAD = """\
@@ -105,9 +105,10 @@ def generate() -> str:
     views = typing.get_args(entities.AnyEntity)
     orders = typing.get_args(commands.AnyCommand)
     results = typing.get_args(commands.CommandResult)
+    facts = typing.get_args(events.AnyEvent)
     vocabulary = _word_classes(words)
     _, components = msgspec.json.schema_components(
-        [*views, *orders, *results, *vocabulary], ref_template="#/{name}"
+        [*views, *orders, *results, *facts, *vocabulary], ref_template="#/{name}"
     )
     parts = [_declaration(name, components[name]) for name in sorted(components)]
     kinds = "".join(f"  {_kind(view)}: {view.__name__};\n" for view in views)
@@ -117,6 +118,7 @@ def generate() -> str:
     parts.append("export type Kind = (typeof KINDS)[number];\n")
     parts.append(_union("AnyCommand", orders))
     parts.append(_union("CommandResult", results))
+    parts.append(_union("AnyEvent", facts))
     return HEAD + "\n" + "\n".join(parts)
 
 

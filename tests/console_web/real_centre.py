@@ -507,14 +507,14 @@ def _board(centre: Centre) -> None:
 
 
 def _replay(centre: Centre) -> None:
-    """One incident from ring to handover, 31 minutes long, with a call of 43 s."""
+    """One incident from ring to handover, 31 minutes long, with a call of 40 s."""
     at = centre.clock.now_ms() - 3_600_000
     call_at = at
     incident_id = centre.incident("chest_pain", at_ms=at + 5_000)
     mission_id = centre.send(incident_id, at_ms=at + 21_000)
     centre.hang_up(at_ms=at + 46_000)
     call_id = centre.state.incidents[incident_id].call_ids[0]
-    centre.record(call_id, 43, at_ms=call_at + 3_000)
+    centre.record(call_id, 40, at_ms=call_at + 6_000)
     for seconds, status in (
         (35, UnitStatus.ACKNOWLEDGED),
         (82, UnitStatus.DEPARTED),

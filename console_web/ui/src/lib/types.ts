@@ -24,6 +24,27 @@ export interface AddNote {
   text: string;
 }
 
+/** The hospital's number for the visit. `source` is feed or clerk. */
+export interface AdmissionNumberReceived {
+  type: "admission_number_received.v1";
+  arrival_id: string;
+  admission_no: string;
+  source: string;
+}
+
+/** The cause is gone. */
+export interface AlarmCleared {
+  type: "alarm_cleared.v1";
+  code: string;
+}
+
+/** Something needs a person. `code` names its page in the runbook. */
+export interface AlarmRaised {
+  type: "alarm_raised.v1";
+  code: string;
+  detail?: string;
+}
+
 /** An alarm that stands. */
 export interface AlarmView {
   code: string;
@@ -47,6 +68,29 @@ export interface AnswerQuestion {
   incident_id: string;
   question: string;
   answer: Answer;
+}
+
+/** The emergency department has seen it. */
+export interface ArrivalAcknowledged {
+  type: "arrival_acknowledged.v1";
+  arrival_id: string;
+}
+
+/** The patient goes elsewhere; this arrival is void at its hospital. */
+export interface ArrivalDiverted {
+  type: "arrival_diverted.v1";
+  arrival_id: string;
+  reason: string;
+}
+
+/** Boarding equals admission: the hospital has the visit from here. */
+export interface ArrivalOpened {
+  type: "arrival_opened.v1";
+  arrival_id: string;
+  mission_id: string;
+  incident_id: string;
+  hospital_id: string;
+  boarded_at_ms: number;
 }
 
 /** A patient on the way into a hospital. `state` is derived from facts: notified, acknowledged, registered, arrived, handed_over, diverted, cancelled. `feed` is none, waiting, ok or failed. Kind `arrival`. */
@@ -89,9 +133,87 @@ export interface AssignUnit {
   unit_id: string;
 }
 
+/** Where in the department the patient will lie. */
+export interface BedAssigned {
+  type: "bed_assigned.v1";
+  arrival_id: string;
+  bed: string;
+}
+
+/** The caller hung up before a call-taker answered; it stays on the console for ringing back. */
+export interface CallAbandoned {
+  type: "call_abandoned.v1";
+  call_id: string;
+  wait_ms: number;
+  sip_code?: number;
+}
+
+/** A call-taker took it. `wait_ms` counts from the first ring. */
+export interface CallAnswered {
+  type: "call_answered.v1";
+  call_id: string;
+  seat_id: string;
+  wait_ms: number;
+}
+
 /** Ring an abandoned or ended call's number from a seat. */
 export interface CallBack {
   type: "call_back";
+  call_id: string;
+  seat_id: string;
+}
+
+/** Caller and seat hear each other. */
+export interface CallConnected {
+  type: "call_connected.v1";
+  call_id: string;
+  seat_id: string;
+}
+
+/** An answered call is over. `by` is caller, seat or system. */
+export interface CallEnded {
+  type: "call_ended.v1";
+  call_id: string;
+  by: string;
+  sip_code?: number;
+}
+
+/** The call belongs to an incident. */
+export interface CallLinked {
+  type: "call_linked.v1";
+  call_id: string;
+  incident_id: string;
+}
+
+/** The first ring. `called` is what was dialled; `first_ring_at_ms` the gateway's time. */
+export interface CallOffered {
+  type: "call_offered.v1";
+  call_id: string;
+  call_ref: string;
+  caller_number: string;
+  called: string;
+  first_ring_at_ms: number;
+  trunk?: string;
+  location?: Location;
+  repeat_of?: string;
+  callback_of?: string;
+}
+
+/** No seat was free, or none answered in time: the caller hears the announcement. */
+export interface CallQueued {
+  type: "call_queued.v1";
+  call_id: string;
+}
+
+/** A seat asked to end the call; the gateway's `CallEnded` follows. */
+export interface CallReleaseRequested {
+  type: "call_release_requested.v1";
+  call_id: string;
+}
+
+/** The call was offered to a seat. */
+export interface CallRinging {
+  type: "call_ringing.v1";
   call_id: string;
   seat_id: string;
 }
@@ -118,6 +240,20 @@ export interface CallView {
   callback_pending?: boolean;
   earlier_calls?: number;
   recorded?: boolean;
+}
+
+/** A seat asked to ring this call's number; the gateway offers the new call. */
+export interface CallbackRequested {
+  type: "callback_requested.v1";
+  call_id: string;
+  seat_id: string;
+}
+
+/** An abandoned call needs no more: rung back, or put aside with a reason. */
+export interface CallbackSettled {
+  type: "callback_settled.v1";
+  call_id: string;
+  reason: string;
 }
 
 /** What a hospital can do at any hour. */
@@ -154,6 +290,20 @@ export interface CloseIncident {
 /** Why an incident was closed. */
 export type CloseReason = "advice" | "cancelled" | "completed" | "duplicate" | "nuisance";
 
+/** A command broke `decide`; it is kept here for the engineer and did nothing. */
+export interface CommandQuarantined {
+  type: "command_quarantined.v1";
+  command: string;
+  error: string;
+}
+
+/** What the caller complains of. */
+export interface ComplaintChosen {
+  type: "complaint_chosen.v1";
+  incident_id: string;
+  complaint: string;
+}
+
 /** The gateway bridged caller and seat. */
 export interface ConnectCall {
   type: "connect_call";
@@ -175,12 +325,42 @@ export interface DescribePatient {
   patient: Patient;
 }
 
+/** An adapter did what an event asked for. */
+export interface EffectDone {
+  type: "effect_done.v1";
+  effect_key: string;
+  detail?: string;
+}
+
+/** An adapter gave up on it; a person has to act. */
+export interface EffectFailed {
+  type: "effect_failed.v1";
+  effect_key: string;
+  reason: string;
+  attempts: number;
+}
+
 /** The call is over at the gateway. `by` is caller, seat or system. */
 export interface EndCall {
   type: "end_call";
   call_ref: string;
   by: string;
   sip_code?: number;
+}
+
+/** A machine became the writer. */
+export interface EpochOpened {
+  type: "epoch_opened.v1";
+  epoch: number;
+  node: string;
+}
+
+/** A mission's expected time at where it drives to: the scene, then the hospital. Journalled when it moved by more than the setting says; the minute-by-minute ETA is in the live table. */
+export interface EtaRevised {
+  type: "eta_revised.v1";
+  mission_id: string;
+  eta_at_ms: number;
+  to: string;
 }
 
 /** The seat's phone could not be reached: the call goes back to the head of the queue. */
@@ -210,6 +390,14 @@ export interface HangUpCall {
   call_id: string;
 }
 
+/** Where the patient goes. `by_default` when nobody chose before boarding. */
+export interface HospitalChosen {
+  type: "hospital_chosen.v1";
+  mission_id: string;
+  hospital_id: string;
+  by_default?: boolean;
+}
+
 /** A hospital. `feed` says how its system is reached; empty means the board only. */
 export interface HospitalEntry {
   hospital_id: string;
@@ -237,6 +425,38 @@ export interface HospitalView {
   capabilities: Capability[];
   inbound?: number;
   has_feed?: boolean;
+}
+
+/** Where the patient could go, best first. */
+export interface HospitalsProposed {
+  type: "hospitals_proposed.v1";
+  mission_id: string;
+  proposals: HospitalProposal[];
+}
+
+/** The protocol's verdict so far. `rule` names the rule that gave it, `protocol` its version. */
+export interface IncidentClassified {
+  type: "incident_classified.v1";
+  incident_id: string;
+  priority: Priority;
+  provisional: boolean;
+  rule: string;
+  protocol: string;
+  skills?: Skill[];
+}
+
+/** Nothing more is to be done. */
+export interface IncidentClosed {
+  type: "incident_closed.v1";
+  incident_id: string;
+  reason: CloseReason;
+}
+
+/** Something happened out there. `call_id` is None when a person opened it without a call. */
+export interface IncidentOpened {
+  type: "incident_opened.v1";
+  incident_id: string;
+  call_id?: string;
 }
 
 /** An incident. `state` is pending (nobody sent), active, or closed. Kind `incident`. */
@@ -286,8 +506,29 @@ export interface Location {
   place_id?: string;
 }
 
+/** Where the incident is. */
+export interface LocationSet {
+  type: "location_set.v1";
+  incident_id: string;
+  location: Location;
+}
+
 /** Where a location came from; shown beside its accuracy. */
 export type LocationSource = "address" | "caller" | "map" | "sip";
+
+/** The vehicle's device has the mission (not yet its crew). */
+export interface MissionDelivered {
+  type: "mission_delivered.v1";
+  mission_id: string;
+}
+
+/** The unit need not go on. */
+export interface MissionRecalled {
+  type: "mission_recalled.v1";
+  mission_id: string;
+  unit_id: string;
+  reason: string;
+}
 
 /** One unit on one incident. `steps` maps each status reached to its time. Kind `mission`. */
 export interface MissionView {
@@ -308,6 +549,13 @@ export interface MissionView {
   admission_no?: string;
   bed?: string;
   vitals?: Vitals[];
+}
+
+/** Free text from a person. */
+export interface NoteAdded {
+  type: "note_added.v1";
+  incident_id: string;
+  text: string;
 }
 
 /** One note. */
@@ -349,6 +597,13 @@ export interface Patient {
   age_years?: number;
 }
 
+/** What is known of the patient, replacing what was. */
+export interface PatientDescribed {
+  type: "patient_described.v1";
+  incident_id: string;
+  patient: Patient;
+}
+
 /** WGS-84, degrees. */
 export interface Position {
   lat: number;
@@ -380,6 +635,14 @@ export interface ProposeUnits {
   type: "propose_units";
   incident_id: string;
   proposals: UnitProposal[];
+}
+
+/** One triage answer; a later answer to the same question replaces it. */
+export interface QuestionAnswered {
+  type: "question_answered.v1";
+  incident_id: string;
+  question: string;
+  answer: Answer;
 }
 
 /** One triage question, in the order in which to ask. */
@@ -420,6 +683,16 @@ export interface RecordVitals {
   vitals: Vitals;
 }
 
+/** The recording is whole on disk. `path` is relative to the recordings' folder; caller left, seat right; `started_at_ms` is the wall time of its first sample. */
+export interface RecordingStored {
+  type: "recording_stored.v1";
+  call_id: string;
+  path: string;
+  sha256: string;
+  duration_ms: number;
+  started_at_ms: number;
+}
+
 /** The command cannot be. `code` is stable and is translated on the screens (`refused.<code>`); `detail` is English, for logs and for codes a screen does not know. */
 export interface Refused {
   result: "refused";
@@ -440,6 +713,12 @@ export interface Register {
   hospitals?: HospitalEntry[];
 }
 
+/** The region's units, stations and hospitals, whenever they differ from before. */
+export interface RegisterLoaded {
+  type: "register_loaded.v1";
+  register: Register;
+}
+
 /** The live table's ETA of a mission moved. */
 export interface ReviseEta {
   type: "revise_eta";
@@ -453,6 +732,15 @@ export type Role = "admin" | "call_taker" | "crew" | "hospital" | "supervisor" |
 
 /** What a seat (席位) is doing. */
 export type SeatState = "closed" | "free" | "paused" | "ringing" | "talking";
+
+/** A seat was taken, freed, paused or closed by its user. */
+export interface SeatStateChanged {
+  type: "seat_state_changed.v1";
+  seat_id: string;
+  state: SeatState;
+  user_id?: string;
+  reason?: string;
+}
 
 /** A seat. Kind `seat`. */
 export interface SeatView {
@@ -562,6 +850,24 @@ export interface Tick {
   type: "tick";
 }
 
+/** A dispatcher sent a unit. `rank` is its place in the proposal, 0 first, None if not in it. */
+export interface UnitAssigned {
+  type: "unit_assigned.v1";
+  mission_id: string;
+  incident_id: string;
+  unit_id: string;
+  eta_s?: number;
+  rank?: number;
+}
+
+/** A unit without a mission was paused (with a reason), resumed, or went on or off duty. */
+export interface UnitDutyChanged {
+  type: "unit_duty_changed.v1";
+  unit_id: string;
+  status: UnitStatus;
+  reason?: string;
+}
+
 /** A unit in the region's register. */
 export interface UnitEntry {
   unit_id: string;
@@ -583,6 +889,16 @@ export interface UnitProposal {
 /** A unit's status (车组状态), in the order of a mission; the last two stand beside it. */
 export type UnitStatus = "acknowledged" | "alerted" | "at_hospital" | "available" | "boarded" | "departed" | "handed_over" | "off_duty" | "on_scene" | "paused" | "standby" | "with_patient";
 
+/** A unit came to a step of its mission. `device_at_ms` is its device's time, if it had one. */
+export interface UnitStatusReached {
+  type: "unit_status_reached.v1";
+  mission_id: string;
+  unit_id: string;
+  status: UnitStatus;
+  source: StepSource;
+  device_at_ms?: number;
+}
+
 /** A unit. Kind `unit`. */
 export interface UnitView {
   unit_id: string;
@@ -596,6 +912,13 @@ export interface UnitView {
   phone?: string;
 }
 
+/** Who could go, best first, with the fixes that were used: replay explains itself. */
+export interface UnitsProposed {
+  type: "units_proposed.v1";
+  incident_id: string;
+  proposals: UnitProposal[];
+}
+
 /** One set of vital signs; None where not measured. `at_ms` is the crew's time, UTC. */
 export interface Vitals {
   at_ms: number;
@@ -607,6 +930,13 @@ export interface Vitals {
   gcs?: number;
   temp_c?: number;
   glucose_mmol_l?: number;
+}
+
+/** The crew measured. */
+export interface VitalsRecorded {
+  type: "vitals_recorded.v1";
+  mission_id: string;
+  vitals: Vitals;
 }
 
 export interface EntityByKind {
@@ -667,3 +997,48 @@ export type AnyCommand =
 export type CommandResult =
   | Accepted
   | Refused;
+
+export type AnyEvent =
+  | EpochOpened
+  | RegisterLoaded
+  | CommandQuarantined
+  | AlarmRaised
+  | AlarmCleared
+  | EffectDone
+  | EffectFailed
+  | SeatStateChanged
+  | CallOffered
+  | CallQueued
+  | CallRinging
+  | CallAnswered
+  | CallConnected
+  | CallAbandoned
+  | CallEnded
+  | CallReleaseRequested
+  | CallbackRequested
+  | CallbackSettled
+  | CallLinked
+  | RecordingStored
+  | IncidentOpened
+  | LocationSet
+  | ComplaintChosen
+  | QuestionAnswered
+  | IncidentClassified
+  | PatientDescribed
+  | NoteAdded
+  | UnitsProposed
+  | IncidentClosed
+  | UnitAssigned
+  | MissionDelivered
+  | UnitStatusReached
+  | MissionRecalled
+  | UnitDutyChanged
+  | HospitalsProposed
+  | HospitalChosen
+  | ArrivalOpened
+  | ArrivalDiverted
+  | EtaRevised
+  | VitalsRecorded
+  | ArrivalAcknowledged
+  | BedAssigned
+  | AdmissionNumberReceived;
