@@ -6,6 +6,9 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
 
 from console_web.server.hub import ScreenHub
 from dispatch.contracts import commands as cmd
@@ -45,6 +48,7 @@ from dispatch.contracts.words import (
 )
 from dispatch.core.decide import decide
 from dispatch.core.draft import Context
+from dispatch.core.evolve import evolve
 from dispatch.core.state import State, empty
 from dispatch.views.entities import IncidentView
 from dispatch.views.render import render
@@ -164,7 +168,14 @@ class Fleet:
 class FakeCentre:
     """A command port over the real `decide`; what is decided counts as committed."""
 
-    def __init__(self, *, units: int = 40, seed: int = 7, known: Register | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        units: int = 40,
+        seed: int = 7,
+        known: Register | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.clock = WallClock()
         self.chance = random.Random(seed)
         self.fleet = Fleet(self.chance)
@@ -172,13 +183,28 @@ class FakeCentre:
         self.hub = ScreenHub(
             clock=self.clock, live=self.fleet, etas=self.fleet, protocols=self.protocols
         )
+        self.folder = folder
+        self.register = known or register(self.chance, units)
+        self.begin()
+
+    def begin(self) -> None:
+        """As after a start: what the folder's journal holds, or nothing but the register."""
         self.state: State = empty()
         self.answers: dict[CommandId, CommandResult] = {}
         self.given: list[AnyCommand] = []
         self.records: list[Record] = []
         self.count = 0
-        self.tell(cmd.OpenEpoch(epoch=1, node="test"))
-        self.tell(cmd.LoadRegister(register=known or register(self.chance, units)))
+        journal = self.folder / "journal.jsonl" if self.folder else None
+        if journal is not None and journal.exists():
+            for line in journal.read_bytes().splitlines():
+                record = msgspec.json.decode(line, type=Record)
+                self.records.append(record)
+                self.state = evolve(self.state, record)
+            self.count = len(self.records)
+        else:
+            self.tell(cmd.OpenEpoch(epoch=1, node="test"))
+            self.tell(cmd.LoadRegister(register=self.register))
+        self.hub.reset(self.state)
         for unit_id in self.state.units:
             self.fleet.fixes[unit_id] = Fix(
                 unit_id=unit_id, at_ms=self.clock.now_ms(), position=near(self.chance)
@@ -212,7 +238,7 @@ class FakeCentre:
             )
         if decision.states:
             self.state = decision.states[-1]
-        self.records.extend(decision.records)
+        self.keep(decision.records)
         self.hub.publish(decision.records, before, self.state)
         result = Accepted(
             command_id=envelope.command_id,
@@ -222,6 +248,14 @@ class FakeCentre:
         )
         self.answers[envelope.command_id] = result
         return result
+
+    def keep(self, records: Sequence[Record]) -> None:
+        """Committed: in memory, and in the folder where there is one."""
+        self.records.extend(records)
+        if self.folder is not None:
+            lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+            with (self.folder / "journal.jsonl").open("ab") as journal:
+                journal.write(lines)
 
     def propose(self) -> None:
         """The three nearest free units for every incident that has a place."""
@@ -325,6 +359,7 @@ class FakeCentre:
     def take(self, unit_id: UnitId) -> None:
         """Somebody else sends this unit to another place."""
         self.tell(cmd.AssignUnit(incident_id=self.new_incident(), unit_id=unit_id))
+        self.propose()
 
     def drive(self) -> None:
         """One second of the fleet: positions, deliveries, ETAs."""

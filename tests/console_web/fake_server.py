@@ -46,7 +46,19 @@ NAMES = {
 
 
 def accounts(centre: FakeCentre) -> list[User]:
-    """One of each role; the password is `demo-<user>`."""
+    """One of each role; the password is `demo-<user>`. A folder keeps them: a hash is salted, and a
+    session ends with the password that it was opened with.
+    """
+    kept = centre.folder / "users.json" if centre.folder else None
+    if kept is not None and kept.exists():
+        return msgspec.json.decode(kept.read_bytes(), type=list[User])
+    users = new_accounts(centre)
+    if kept is not None:
+        kept.write_bytes(msgspec.json.encode(users))
+    return users
+
+
+def new_accounts(centre: FakeCentre) -> list[User]:
     units, hospitals = list(centre.state.units), list(centre.state.hospitals)
     seats = {"seat1": SeatId("01"), "seat2": SeatId("02")}
     return [
@@ -166,6 +178,8 @@ def fake_route(centre: FakeCentre) -> Route:
                 centre.hang_up(body["call_id"])
             case "busy":
                 busy(centre)
+            case "reset":
+                centre.begin()
             case "take":
                 centre.take(UnitId(body["unit_id"]))
             case _:
@@ -222,11 +236,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8120)
     parser.add_argument("--units", type=int, default=40)
     parser.add_argument("--region", type=Path)
+    parser.add_argument("--folder", type=Path, help="keep the journal here, across kills")
     parser.add_argument("--static", type=Path, default=STATIC_FOLDER)
     parser.add_argument("--busy", action="store_true")
     chosen = parser.parse_args()
     region = load_region(chosen.region) if chosen.region else None
-    centre = FakeCentre(units=chosen.units, known=region.register if region else None)
+    known = region.register if region else None
+    centre = FakeCentre(units=chosen.units, known=known, folder=chosen.folder)
     if chosen.busy:
         busy(centre)
     asyncio.run(serve(centre, deps_of(centre, region, chosen.static), chosen.port))

@@ -52,6 +52,8 @@ interface Ink {
   accent: string
   sent: string
   incident: string
+  /** The inside of the incident in front of the call-taker: it must stand out most. */
+  star: string
   place: string
   route: string
 }
@@ -63,6 +65,7 @@ const INKS: Record<Theme, Ink> = {
     accent: '#8fd0ff',
     sent: '#f2e446',
     incident: '#ff6252',
+    star: '#ffffff',
     place: '#7fcab0',
     route: '#63b8f0',
   },
@@ -72,6 +75,7 @@ const INKS: Record<Theme, Ink> = {
     accent: '#0a5486',
     sent: '#5c4a00',
     incident: '#a8160a',
+    star: '#c91708',
     place: '#0a5c43',
     route: '#0a5486',
   },
@@ -204,9 +208,9 @@ export class Painter {
       context.lineTo(x + radius * Math.cos(angle), y + radius * Math.sin(angle))
     }
     context.closePath()
-    context.fillStyle = incident.current ? '#ffffff' : ink.incident
-    context.strokeStyle = incident.current ? ink.incident : ink.halo
-    context.lineWidth = incident.current ? 3 : 1.5
+    context.fillStyle = incident.current ? ink.star : ink.incident
+    context.strokeStyle = incident.current && this.theme === 'dark' ? ink.incident : ink.halo
+    context.lineWidth = incident.current ? 4 : 1.5
     context.lineJoin = 'round'
     context.stroke()
     context.fill()

@@ -31,7 +31,9 @@ function load(): Settings {
   if (query.get('lang') === 'zh' || query.get('lang') === 'en') {
     asked.language = query.get('lang') as Language
   }
-  return { ...DEFAULTS, ...stored, ...asked }
+  const chosen = { ...DEFAULTS, ...stored, ...asked }
+  if (Object.keys(asked).length > 0) localStorage.setItem(KEY, JSON.stringify(chosen))
+  return chosen
 }
 
 export const settings: Settings = reactive(load())

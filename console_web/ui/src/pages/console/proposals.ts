@@ -51,7 +51,10 @@ export const useProposals = defineStore('proposals', () => {
   }
 
   function take(list: readonly ProposalView[]): void {
-    if (!sameUnits(shown.value, list)) touch()
+    if (!sameUnits(shown.value, list)) {
+      touch()
+      held.value = ''
+    }
     shown.value = [...list]
     index.value = Math.min(index.value, Math.max(0, list.length - 1))
     newer.value = false

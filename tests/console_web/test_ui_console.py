@@ -1,0 +1,267 @@
+"""The console in Chromium, over the real web server and core: three keys from ringing to alerted,
+what holds Enter back, undo, coming back after the server died, no accessibility violations.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
+
+SERVER = "tests.console_web.fake_server"
+SETTLED = ".send:not(.settling):not([disabled])"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Served]:
+    served = Served(SERVER)
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def server(process: Served) -> Served:
+    process.post("/fake/reset")
+    return process
+
+
+@pytest.fixture
+def console(browser: Browser, server: Served) -> Iterator[Page]:
+    page = sign_in(browser, server.base, "seat1", "demo-seat1")
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.click("text=签到上席")
+    expect(page.locator(".seat.free")).to_be_visible()
+    yield page
+    page.close()
+    assert faults == []
+
+
+def given(server: Served) -> list[str]:
+    names = server.post("/fake/nothing")["given"]
+    assert isinstance(names, list)
+    return names
+
+
+def ring(console: Page, server: Served, **call: object) -> None:
+    server.post("/fake/ring", **call)
+    expect(console.locator(".pop.ringing")).to_be_visible()
+
+
+def test_three_keys_from_ringing_to_alerted(console: Page, server: Served) -> None:
+    ring(console, server, number="13909960120")
+    expect(console.locator(".pop .number")).to_have_text("13909960120")
+    expect(console.locator(".proposals .unit")).to_have_count(3)
+
+    console.keyboard.press("F1")
+    console.keyboard.press("2")
+    expect(console.locator(".keys [aria-pressed=true]")).to_contain_text("胸痛")
+    console.wait_for_selector(SETTLED)
+    console.keyboard.press("Enter")
+
+    expect(console.locator(".sent")).to_contain_text("已送达车载")
+    assert given(server) == ["SetSeat", "AnswerCall", "ChooseComplaint", "AssignUnit"]
+
+
+def test_a_complaint_pressed_before_the_incident_is_there_is_kept(
+    console: Page, server: Served
+) -> None:
+    ring(console, server, located=False)
+    console.keyboard.press("F1")
+    console.keyboard.press("5")
+    expect(console.locator(".keys [aria-pressed=true]")).to_contain_text("创伤")
+    expect(console.locator(".badge.large")).to_contain_text("暂定")
+    expect(console.locator(".proposals .empty")).to_contain_text("先确定位置")
+
+
+def test_enter_is_held_back_from_a_list_that_just_changed(console: Page, server: Served) -> None:
+    ring(console, server)
+    console.wait_for_selector(SETTLED)
+    first = console.locator(".proposals .unit").first
+    before = first.inner_text()
+    # Somebody else takes the first unit; Enter comes in the very frame in which the list changes.
+    console.evaluate(
+        """() => {
+             const first = () => document.querySelector('.proposals .plate').textContent
+             const before = first()
+             new MutationObserver((_, observer) => {
+               if (first() === before) return
+               observer.disconnect()
+               dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' }))
+             }).observe(document.querySelector('.proposals ol'),
+                        { childList: true, subtree: true, characterData: true })
+           }"""
+    )
+    server.post("/fake/take", unit_id=first_unit(console))
+    expect(console.locator(".held")).to_contain_text("方案刚刚变化")
+    assert console.locator(".proposals .unit").first.inner_text() != before
+    assert "AssignUnit" not in given(server)
+    console.wait_for_selector(SETTLED)
+    console.keyboard.press("Enter")
+    expect(console.locator(".sent")).to_be_visible()
+
+
+def first_unit(console: Page) -> str:
+    plate = console.locator(".proposals .plate").first.inner_text()
+    return f"U{int(plate.split('·')[1]) - 1200:03}"
+
+
+def test_the_order_stands_still_while_one_is_chosen(console: Page, server: Served) -> None:
+    ring(console, server)
+    console.wait_for_selector(SETTLED)
+    console.keyboard.press("ArrowDown")
+    console.keyboard.press("ArrowDown")
+    plates = console.locator(".proposals .plate").all_inner_texts()
+    server.post("/fake/take", unit_id=first_unit(console))
+    expect(console.locator(".newer")).to_be_visible()
+    assert console.locator(".proposals .plate").all_inner_texts() == plates
+    expect(console.locator(".proposals .unit").first).to_contain_text("已被占用")
+    console.keyboard.press("Enter")
+    expect(console.locator(".sent .plate")).to_have_text(plates[1])
+
+
+def test_a_second_enter_sends_nobody_and_undo_recalls(console: Page, server: Served) -> None:
+    ring(console, server)
+    console.wait_for_selector(SETTLED)
+    console.keyboard.press("Enter")
+    expect(console.locator(".sent")).to_be_visible()
+    console.keyboard.press("Enter")
+    expect(console.locator(".held")).to_contain_text("加派请先用")
+    console.keyboard.press("F10")
+    expect(console.locator(".sent .status")).to_have_text("已撤回")
+    assert given(server).count("AssignUnit") == 1
+
+
+def test_questions_are_answered_by_letters_and_grade_the_incident(
+    console: Page, server: Served
+) -> None:
+    ring(console, server)
+    console.keyboard.press("F1")
+    console.keyboard.press("2")
+    expect(console.locator(".questions .current")).to_contain_text("1.")
+    console.keyboard.press("y")
+    expect(console.locator(".questions .current")).to_contain_text("2.")
+    console.keyboard.press("n")
+    expect(console.locator(".questions .current")).not_to_contain_text("2.")
+    expect(console.locator(".badge.large")).to_contain_text("红")
+
+
+def test_letters_typed_into_a_note_answer_nothing(console: Page, server: Served) -> None:
+    ring(console, server)
+    console.keyboard.press("F1")
+    note = console.locator("input.note")
+    note.fill("1 单元 2 yn")
+    note.press("1")
+    note.press("Enter")
+    expect(console.locator(".notes")).to_contain_text("1 单元 2 yn1")
+    assert "ChooseComplaint" not in given(server)
+    assert "AssignUnit" not in given(server)
+
+
+def test_the_address_is_corrected_in_place(console: Page, server: Served) -> None:
+    ring(console, server)
+    console.keyboard.press("F1")
+    console.keyboard.press("F2")
+    field = console.get_by_role("combobox", name="地址")
+    field.fill("石化")
+    expect(console.get_by_role("option").first).to_contain_text("石化大道")
+    field.press("Enter")
+    expect(console.locator(".address .shown")).to_contain_text("石化大道 14 号")
+    expect(console.locator(".how")).to_contain_text("地址库")
+
+
+def test_the_command_line_sends_by_plate_and_tells_what_it_does_not_know(
+    console: Page, server: Served
+) -> None:
+    ring(console, server)
+    console.keyboard.press("F1")
+    console.keyboard.press("/")
+    line = console.locator("#line")
+    line.press_sequentially("pc 1203")
+    expect(console.locator("#line-offers")).to_contain_text("新M·1203")
+    line.press("Enter")
+    expect(console.locator(".sent .plate")).to_have_text("新M·1203")
+    console.keyboard.press("/")
+    line.press_sequentially("xyz")
+    line.press("Enter")
+    expect(console.locator(".line .fault")).to_contain_text("没有此命令")
+
+
+def test_closing_asks_for_a_reason_in_its_row(console: Page, server: Served) -> None:
+    call = server.post("/fake/ring")["call_id"]
+    expect(console.locator(".pop.ringing")).to_be_visible()
+    console.keyboard.press("F1")
+    expect(console.locator(".pop.answered")).to_be_visible()
+    server.post("/fake/hang_up", call_id=call)
+    expect(console.locator(".pop.ended")).to_be_visible()
+    console.keyboard.press("F8")
+    expect(console.locator(".close")).to_contain_text("骚扰")
+    console.keyboard.press("3")
+    expect(console.locator(".pop .mode")).to_contain_text("空闲")
+    assert given(server)[-1] == "CloseIncident"
+
+
+def test_a_refusal_is_told_where_it_happens(console: Page, server: Served) -> None:
+    server.post("/fake/busy")
+    console.locator(".incident").last.click()
+    console.keyboard.press("F8")
+    console.keyboard.press("1")
+    expect(console.locator(".toast.bad")).to_contain_text("仍有车组在执行")
+
+
+@pytest.mark.parametrize("theme", ["dark", "grey"])
+def test_no_accessibility_violations(browser: Browser, server: Served, theme: str) -> None:
+    login = browser.new_page()
+    login.goto(f"{server.base}/index.html?theme={theme}")
+    login.wait_for_selector("text=演示账号")
+    assert axe_violations(login) == []
+    login.close()
+    server.post("/fake/busy")
+    page = sign_in(browser, server.base, "seat1", "demo-seat1", f"?theme={theme}")
+    page.click("text=签到上席")
+    server.post("/fake/ring")
+    page.wait_for_selector(".pop.ringing")
+    assert axe_violations(page) == []
+    page.keyboard.press("F1")
+    page.keyboard.press("2")
+    page.wait_for_selector(SETTLED)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".sent")
+    page.keyboard.press("/")
+    page.keyboard.type("p")
+    assert axe_violations(page) == []
+    page.close()
+
+
+def test_the_console_comes_back_by_itself_after_the_server_was_killed(
+    browser: Browser, tmp_path: Path
+) -> None:
+    arguments = (SERVER, "--folder", str(tmp_path))
+    server = Served(*arguments)
+    page = sign_in(browser, server.base, "seat1", "demo-seat1")
+    hellos: list[str] = []
+    page.on(
+        "websocket", lambda socket: socket.on("framesent", lambda sent: hellos.append(str(sent)))
+    )
+    page.click("text=签到上席")
+    expect(page.locator(".seat.free")).to_be_visible()
+    server.kill()
+    expect(page.locator(".link")).to_contain_text("重连中")
+    again = Served(*arguments, port=server.port)
+    try:
+        expect(page.locator(".link.connected")).to_be_visible(timeout=15_000)
+        expect(page.locator(".seat.free")).to_be_visible()
+        again.post("/fake/ring")
+        expect(page.locator(".pop.ringing")).to_be_visible()
+        assert '"last_seq":0' not in hellos[-1]
+    finally:
+        page.close()
+        again.stop()

@@ -1,0 +1,115 @@
+"""What the screens' browser tests share: the built pages, a server process, Chromium."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from console_web import build
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / "console_web" / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+CHROMIUM = "/usr/bin/chromium"
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_LIMIT_S = 30.0
+
+
+def built_pages() -> Path:
+    """The folder with the built pages; built now if that has not been done."""
+    given = os.environ.get("D120_STATIC")
+    if given:
+        return Path(given)
+    if not AXE.is_file() or not build.is_built():
+        build.build(slim=False)
+    return build.STATIC
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Served:
+    """A server process of the tests."""
+
+    def __init__(self, module: str, *arguments: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", module, "--port", str(self.port)]
+        command += ["--static", str(built_pages()), *arguments]
+        self.process = subprocess.Popen(command, cwd=ROOT)
+        self._wait()
+
+    def _wait(self) -> None:
+        until = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.base}/health"):
+                return
+            assert self.process.poll() is None, "the test's server ended"
+            time.sleep(0.05)
+        self.stop()
+        raise AssertionError("the test's server did not start")
+
+    def post(self, path: str, **body: object) -> dict[str, object]:
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data=data, method="POST")
+        with urllib.request.urlopen(request) as answer:
+            found: dict[str, object] = json.load(answer)
+            return found
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+def sign_in(browser: Browser, base: str, user: str, password: str, query: str = "") -> Page:
+    """A page after log-in; its `faults` gather what the browser's console complains of."""
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    page.goto(f"{base}/index.html{query}")
+    page.fill("input[name=user]", user)
+    page.fill("input[name=password]", password)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/*.html")
+    page.wait_for_selector(".connected")
+    return page
+
+
+def axe_violations(page: Page) -> list[str]:
+    """What axe-core finds against WCAG 2.2 A and AA, and its best practices."""
+    page.evaluate(AXE.read_text())  # not as a script tag: the pages' policy forbids inline ones
+    found = page.evaluate("axe.run()")
+    return [
+        f"{item['id']}: {node['target']} {node['failureSummary']}"
+        for item in found["violations"]
+        for node in item["nodes"]
+    ]
