@@ -1,0 +1,243 @@
+"""One whole machine in a folder of its own, started the way an operator starts it."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec.structs import replace
+
+from dispatch.app.core import journal_url
+from dispatch.app.demo import feed_ports
+from dispatch.app.parts import RTP_PORTS_A_WORKER, demo_settings, derived, runtime_path
+from dispatch.app.settings import Settings, load, save
+from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.events import Record
+from dispatch.contracts.things import Register
+from dispatch.journal.valkey import ValkeyJournal
+
+READY_S = 90.0
+STOP_S = 40.0
+MARK = "D120_MACHINE"
+"""Its descendants carry this variable in their environment: so each of them is found again."""
+WEB, MQTT, SIP, SIP_INTERNAL, PEER, FEED = 0, 1, 2, 3, 4, 5
+PORTS_A_MACHINE = 400
+SOCKET_PATH_BYTES_MAX = 100
+
+
+class MachineFailed(Dispatch120Error):
+    """It did not come up, or left something behind."""
+
+
+class Machine:
+    """`async with Machine(folder) as machine`: up, with nobody dialling, until the block ends."""
+
+    def __init__(
+        self, data: Path, *, rng: random.Random, region: Path | None = None, options: Sequence[str]
+    ) -> None:
+        self._data = data
+        self._rng = rng
+        self._region = region
+        self._options = tuple(options)
+        self._mark = f"{data}:{rng.getrandbits(64):x}"
+        self._process: asyncio.subprocess.Process | None = None
+        self.settings = demo_settings(data)
+        self.said: list[str] = []
+
+    # ---- life
+
+    async def __aenter__(self) -> Self:
+        self._data.mkdir(parents=True, exist_ok=True)
+        if len(os.fsencode(self._data)) + len("/gateway/link.sock.xxxx") > SOCKET_PATH_BYTES_MAX:
+            raise MachineFailed(f"{self._data} is too long a path for Unix sockets")
+        if self._region is not None:
+            (self._data / "region").symlink_to(self._region, target_is_directory=True)
+        save(self._with_ports(), runtime_path(self.settings))
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+        left = self.left_behind()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if left and error is None:
+            raise MachineFailed(f"processes were left behind: {left}")
+
+    async def start(self) -> None:
+        """Start it, and wait until it says that it is ready.
+
+        Raises:
+            MachineFailed: it ended, or was silent.
+        """
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dispatch.app.cli", "run", "--demo", "--no-simulators"),
+            *("--data", str(self._data), *self._options),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, MARK: self._mark},
+        )
+        try:
+            async with asyncio.timeout(READY_S):
+                await self._until_ready(self._process)
+        except TimeoutError:
+            await self.stop()
+            raise MachineFailed("not ready in time: " + " | ".join(self.said[-5:])) from None
+        self.settings = load(runtime_path(self.settings))
+
+    async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
+        while process.stdout is not None:
+            line = (await process.stdout.readline()).decode(errors="replace").rstrip()
+            if not line and process.stdout.at_eof():
+                raise MachineFailed("it ended: " + " | ".join(self.said[-10:]))
+            self.said.append(line)
+            if "Ctrl-C" in line:  # the last line of what it says when it is up
+                return
+
+    async def stop(self) -> None:
+        """End it as Ctrl-C does; it ends everything that it started."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+
+    @property
+    def running(self) -> bool:
+        """Whether the parent lives."""
+        return self._process is not None and self._process.returncode is None
+
+    # ---- its processes
+
+    def left_behind(self) -> list[int]:
+        """Processes of this machine that live."""
+        wanted, folder_name = f"{MARK}={self._mark}".encode(), os.fsencode(self._data) + b"/"
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit() or int(folder.name) == os.getpid():
+                continue
+            with suppress(OSError):
+                if (
+                    wanted in (folder / "environ").read_bytes().split(b"\0")
+                    # Valkey writes its title over its environment.
+                    or folder_name in (folder / "cmdline").read_bytes()
+                ):
+                    found.append(int(folder.name))
+        return found
+
+    def pid_of(self, word: str) -> int:
+        """The process of this machine that has `word` in its command line.
+
+        Raises:
+            MachineFailed: there is none.
+        """
+        for pid in self.left_behind():
+            with suppress(OSError):
+                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+        raise MachineFailed(f"no process of this machine is called {word}")
+
+    def pids(self) -> dict[str, int]:
+        """The long-lived processes, by a word of their command lines."""
+        words = ("dispatch.app.core", "telephony.supervisor", "valkey-server", "mosquitto")
+        return {word: self.pid_of(word) for word in words}
+
+    # ---- its addresses
+
+    def _with_ports(self) -> Settings:
+        """Ports far from anybody's, so that machines started side by side do not race for one."""
+        base = _free_block(self._rng)
+        asked = self.settings
+        return replace(
+            asked,
+            secret=f"{self._rng.getrandbits(192):048x}",
+            web=replace(asked.web, port=base + WEB),
+            vehicles=replace(asked.vehicles, port=base + MQTT),
+            feed=replace(asked.feed, port=base + 100),
+            sip=replace(
+                asked.sip,
+                port=base + SIP,
+                internal_port=base + SIP_INTERNAL,
+                peers=(f"127.0.0.1:{base + PEER}",),
+                worker_port_base=base + 50,
+                rtp_port_base=base + 200,
+                workers=min(asked.sip.workers, (PORTS_A_MACHINE - 200) // RTP_PORTS_A_WORKER),
+            ),
+        )
+
+    @property
+    def web(self) -> str:
+        """The screens' address."""
+        return f"http://{self.settings.web.host}:{self.settings.web.port}"
+
+    @property
+    def sip_server(self) -> str:
+        """Where phones register."""
+        return f"{self.settings.sip.host}:{self.settings.sip.port}"
+
+    @property
+    def sip(self) -> str:
+        """What callers dial."""
+        return f"sip:120@{self.sip_server}"
+
+    @property
+    def mqtt(self) -> str:
+        """The broker, without a user."""
+        return f"mqtt://{self.settings.vehicles.host}:{self.settings.vehicles.port}"
+
+    @property
+    def fleet_password(self) -> str:
+        """Of the broker's user `fleet`."""
+        return derived(self.settings.secret, "mqtt-fleet")
+
+    def his_ports(self, register: Register) -> list[int]:
+        """Where the hospitals' systems are expected, in the register's order."""
+        return list(feed_ports(register, self.settings))
+
+    # ---- its journal
+
+    async def journal(self) -> list[Record]:
+        """All records, read beside the running machine."""
+        journal = ValkeyJournal(journal_url(self.settings))
+        try:
+            return [record async for record in journal.read()]
+        finally:
+            await journal.close()
+
+
+def _free_block(rng: random.Random) -> int:
+    """The first of a machine's ports, all of which looked free."""
+    for _ in range(100):
+        base = rng.randrange(11_000, 31_000, PORTS_A_MACHINE)  # below what the kernel hands out
+        if all(_is_free(base + offset) for offset in (*range(6), 50, 51, 100, 110, 200, 220)):
+            return base
+    raise MachineFailed("no block of ports is free")
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
