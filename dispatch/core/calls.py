@@ -14,7 +14,7 @@ from dispatch.core import incidents
 from dispatch.core.draft import Draft
 from dispatch.core.numbers import counted
 from dispatch.core.seats import free_seat, open_seat, put_seat
-from dispatch.core.state import Call, State
+from dispatch.core.state import Call, Seat, State
 
 WAITING = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
 OVER = (CallState.ENDED, CallState.ABANDONED)
@@ -178,12 +178,19 @@ def _is_open(state: State, incident_id: IncidentId) -> bool:
 def connect(draft: Draft, command: cmd.ConnectCall) -> None:
     """Caller and seat hear each other; for a call-back this is also the answer."""
     call = _by_ref(draft.state, command.call_ref)
-    if call.state in WAITING and call.callback_of is not None:
+    if placed(call):
+        seat = draft.state.seats.get(command.seat_id)
+        if seat is None or seat.state is SeatState.TALKING:
+            # The seat took another call while we dialled: it cannot hold both.
+            draft.add(ev.CallReleaseRequested(call_id=call.call_id))
+            return
+        _leave_ringing(draft, seat, call)
         _answer(draft, call, command.seat_id)
     elif call.state is not CallState.ANSWERED:
         return
     if draft.state.calls[call.call_id].connected_at_ms is None:
         draft.add(ev.CallConnected(call_id=call.call_id, seat_id=command.seat_id))
+    pair(draft)
 
 
 def fail_seat(draft: Draft, command: cmd.FailSeat) -> None:
@@ -214,7 +221,7 @@ def end(draft: Draft, command: cmd.EndCall) -> None:
         draft.add(
             ev.CallAbandoned(call_id=call.call_id, wait_ms=wait_ms, sip_code=command.sip_code)
         )
-        incidents.close_if_untouched(draft, call.incident_id)
+        incidents.close_if_untouched(draft, call.incident_id, call)
     incidents.close_if_finished(draft, call.incident_id)
     pair(draft)
 
@@ -253,12 +260,15 @@ def answer(draft: Draft, command: cmd.AnswerCall) -> None:
     if call.state not in WAITING:
         code = "call_taken" if call.state is CallState.ANSWERED else "call_over"
         raise CommandRefused(code, field="call_id", detail=f"the call is {call.state}")
-    seat = open_seat(draft, command.seat_id)
-    if seat.state is SeatState.RINGING and seat.call_id not in {None, call.call_id}:
-        # The seat leaves the call that rings there: it goes on to another seat.
-        draft.add(ev.CallQueued(call_id=CallId(str(seat.call_id))))
+    _leave_ringing(draft, open_seat(draft, command.seat_id), call)
     _answer(draft, draft.state.calls[call.call_id], command.seat_id)
     pair(draft)
+
+
+def _leave_ringing(draft: Draft, seat: Seat, taken: Call) -> None:
+    """The seat takes another call than the one that rings there: that one goes on to another."""
+    if seat.state is SeatState.RINGING and seat.call_id not in {None, taken.call_id}:
+        draft.add(ev.CallQueued(call_id=CallId(str(seat.call_id))))
 
 
 def _answer(draft: Draft, call: Call, seat_id: SeatId) -> None:
@@ -303,7 +313,7 @@ def link(draft: Draft, command: cmd.LinkCall) -> None:
         return
     left = call.incident_id
     draft.add(ev.CallLinked(call_id=call.call_id, incident_id=command.incident_id))
-    incidents.close_if_untouched(draft, left, duplicate=True)
+    incidents.close_if_untouched(draft, left, call, duplicate=True)
 
 
 def _known(state: State, call_id: CallId) -> Call:
@@ -350,6 +360,11 @@ def pass_on(draft: Draft) -> None:
     pair(draft)
 
 
+def placed(call: Call) -> bool:
+    """Whether we dialled it and its seat is about to have it; one that lost its seat waits."""
+    return call.callback_of is not None and call.state is CallState.OFFERED
+
+
 def _in_line(state: State) -> list[Call]:
-    waiting = [c for c in state.calls.values() if c.state in WAITING and c.callback_of is None]
+    waiting = [c for c in state.calls.values() if c.state in WAITING and not placed(c)]
     return sorted(waiting, key=lambda c: (c.first_ring_at_ms, c.call_id))

@@ -8,7 +8,7 @@ from dispatch.contracts import effects as ef
 from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import ArrivalId, EffectKey, MissionId
-from dispatch.contracts.words import FeedKind, UnitStatus
+from dispatch.contracts.words import CallState, FeedKind, UnitStatus
 from dispatch.core.state import State
 
 
@@ -30,6 +30,9 @@ def _asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.AnyEf
         case ev.CallQueued(call_id=call_id):
             yield ef.HoldCall(call_ref=after.calls[call_id].call_ref)
         case ev.CallAnswered(call_id=call_id, seat_id=seat_id):
+            was = before.calls[call_id]
+            if was.callback_of is not None and was.state is CallState.OFFERED:
+                return  # we dialled: the gateway has joined the two already
             yield ef.BridgeCall(call_ref=after.calls[call_id].call_ref, seat_id=seat_id)
         case ev.CallReleaseRequested(call_id=call_id):
             yield ef.ReleaseCall(call_ref=after.calls[call_id].call_ref)
@@ -110,6 +113,10 @@ def remember(record: Record, before: State, after: State) -> State:
                 isinstance(issued.effect, ef.AlertUnit)
                 and issued.effect.mission_id == event.mission_id
             ):
+                del pending[key]
+    if isinstance(event, ev.UnitAssigned):  # a vehicle's newest mission says that the old is off
+        for key, issued in tuple(pending.items()):
+            if isinstance(issued.effect, ef.RecallUnit) and issued.effect.unit_id == event.unit_id:
                 del pending[key]
     for issued in effects_of(record, before, after):
         if isinstance(issued.effect, ef.DURABLE):

@@ -34,7 +34,9 @@ def fold(state: State, event: IncidentEvent, record: Record) -> State:
     """What each event of this room means."""
     at_ms = record.at_ms
     if isinstance(event, ev.IncidentOpened):
-        opened = Incident(incident_id=event.incident_id, opened_at_ms=at_ms)
+        opened = Incident(
+            incident_id=event.incident_id, opened_at_ms=at_ms, opened_for=event.call_id
+        )
         return counted(_put(state, opened), event.incident_id)
     incident = state.incidents.get(event.incident_id)
     if incident is None:
@@ -108,7 +110,7 @@ def forget(state: State, at_ms: int) -> State:
         if c.ended_at_ms is None
         or c.ended_at_ms >= cut_ms
         or c.callback_pending
-        or (c.incident_id is not None and c.incident_id not in gone)
+        or (c.incident_id in state.incidents and c.incident_id not in gone)
     }
     if not gone and len(calls) == len(state.calls):
         return state
@@ -274,15 +276,21 @@ def close(draft: Draft, command: cmd.CloseIncident) -> None:
 
 
 def close_if_untouched(
-    draft: Draft, incident_id: IncidentId | None, *, duplicate: bool = False
+    draft: Draft, incident_id: IncidentId | None, call: Call, *, duplicate: bool = False
 ) -> None:
-    """An incident that a call opened, and nobody has done anything about, goes with its call."""
+    """An incident that `call` opened, and nobody has done anything about, goes with its call.
+    Another call's incident stays, however this call ends.
+    """
     incident = draft.state.incidents.get(incident_id) if incident_id is not None else None
     if incident is None or incident.closed_at_ms is not None:
         return
+    if incident.opened_for != call.call_id:
+        return
+    others = [draft.state.calls[c] for c in incident.call_ids if c in draft.state.calls]
+    heard = any(c.answered_at_ms is not None and c.call_id != call.call_id for c in others)
     live = _on_the_line(draft.state, incident)
     touched = incident.complaint or incident.answers or incident.mission_ids or incident.notes
-    if live or touched:
+    if live or heard or touched:
         return
     reason = CloseReason.DUPLICATE if duplicate else CloseReason.CANCELLED
     draft.add(ev.IncidentClosed(incident_id=incident.incident_id, reason=reason))

@@ -92,6 +92,8 @@ class Incident(Fact, frozen=True):
 
     incident_id: IncidentId
     opened_at_ms: int
+    opened_for: CallId | None = None
+    """The call that opened it; None when a person did."""
     call_ids: tuple[CallId, ...] = ()
     caller_number: str = ""
     location: Location | None = None

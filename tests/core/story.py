@@ -2,7 +2,8 @@
 
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import AnyCommand, Envelope
-from dispatch.contracts.events import AnyEvent
+from dispatch.contracts.effects import AnyEffect
+from dispatch.contracts.events import AnyEvent, Record
 from dispatch.contracts.ids import (
     CommandId,
     HospitalId,
@@ -24,6 +25,7 @@ from dispatch.contracts.things import (
 from dispatch.contracts.words import Capability, LocationSource, Role, SeatState, Skill
 from dispatch.core.decide import decide
 from dispatch.core.draft import Context, CoreSettings
+from dispatch.core.effects import effects_of
 from dispatch.core.state import State, empty
 from triage.load import load_bundled
 
@@ -81,6 +83,7 @@ class Story:
         self.settings = settings or CoreSettings()
         self.count = 0
         self.events: list[AnyEvent] = []
+        self.decided: list[tuple[State, Record, State]] = []
         self.created = ""
         self.do(cmd.OpenEpoch(epoch=1, node="a"))
         self.do(cmd.LoadRegister(register=REGISTER))
@@ -95,8 +98,9 @@ class Story:
         )
         context = Context(at_ms=self.at_ms, protocols=PROTOCOLS, settings=self.settings)
         decision = decide(self.state, envelope, context)
-        if decision.states:
-            self.state = decision.states[-1]
+        for record, after in zip(decision.records, decision.states, strict=True):
+            self.decided.append((self.state, record, after))
+            self.state = after
         self.created = decision.created
         happened = [record.body for record in decision.records]
         self.events.extend(happened)
@@ -155,3 +159,13 @@ class Story:
                 ),
             )
         )
+
+
+def effects_since(state: State, story: Story) -> list[AnyEffect]:
+    """What was asked of the world after `state`."""
+    return [
+        issued.effect
+        for before, record, after in story.decided
+        if record.seq > state.seq
+        for issued in effects_of(record, before, after)
+    ]

@@ -7,7 +7,8 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.words import CallState, CloseReason, SeatState
 from dispatch.core.check import check_state
-from tests.core.story import HERE, OTHER_SEAT, SEAT, U1, Story
+from dispatch.core.state import RETAIN_MS
+from tests.core.story import HERE, OTHER_SEAT, SEAT, U1, Story, effects_since
 
 
 def test_a_call_rings_at_the_longest_idle_seat() -> None:
@@ -135,6 +136,89 @@ def test_a_pausing_seat_gives_its_ringing_call_away() -> None:
     story.do(cmd.SetSeat(seat_id=SEAT, state=SeatState.PAUSED, reason="meal"))
     assert story.state.calls[call_id].state is CallState.QUEUED
     check_state(story.state)
+
+
+def test_a_call_back_is_joined_already_and_not_bridged_again() -> None:
+    story = Story().seat()
+    call_id = story.ring()
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+    story.ring("r2", callback_of=call_id)
+    before = story.state
+    story.do(cmd.ConnectCall(call_ref="r2", seat_id=SEAT))
+    assert effects_since(before, story) == []
+
+
+def test_a_call_that_rings_where_a_call_back_is_joined_goes_on_to_another_seat() -> None:
+    story = Story().seat(SEAT)
+    first = story.ring("r1")
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+    rings = story.ring("r2", "2")
+    story.ring("r3", callback_of=first)
+    story.seat(OTHER_SEAT)
+    story.do(cmd.ConnectCall(call_ref="r3", seat_id=SEAT))
+    assert story.state.seats[SEAT].state is SeatState.TALKING
+    assert story.state.calls[rings].seat_id == OTHER_SEAT
+    check_state(story.state)
+
+
+def test_a_call_back_to_a_seat_that_talks_is_released() -> None:
+    story = Story().seat()
+    first = story.ring("r1")
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+    other = story.ring("r2", "2")
+    story.do(cmd.AnswerCall(call_id=other, seat_id=SEAT))
+    story.ring("r3", callback_of=first)
+    events = story.do(cmd.ConnectCall(call_ref="r3", seat_id=SEAT))
+    assert [type(e) for e in events] == [ev.CallReleaseRequested]
+    check_state(story.state)
+
+
+def test_a_call_back_that_loses_its_seat_waits_in_line_like_any_call() -> None:
+    story = Story().seat()
+    first = story.ring("r1")
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+    back = story.ring("r2", callback_of=first)
+    story.do(cmd.ConnectCall(call_ref="r2", seat_id=SEAT))
+    story.do(cmd.FailSeat(call_ref="r2", seat_id=SEAT, reason="480"))
+    assert story.state.calls[back].state is CallState.QUEUED
+    story.seat(OTHER_SEAT)
+    assert story.state.calls[back].seat_id == OTHER_SEAT
+
+
+def test_an_impatient_repeat_caller_does_not_close_the_incident_of_his_first_call() -> None:
+    story = Story()
+    incident_id = story.incident()
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+    story.ring("r2")
+    story.do(cmd.EndCall(call_ref="r2", by="caller"))
+    assert story.state.incidents[incident_id].closed_at_ms is None
+
+
+def test_an_incident_that_a_person_opened_outlives_an_abandoned_call_linked_to_it() -> None:
+    story = Story().seat()
+    story.do(cmd.OpenIncident())
+    incident_id = story.created
+    call_id = story.ring()
+    story.do(cmd.LinkCall(call_id=call_id, incident_id=incident_id))
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+    assert story.state.incidents[incident_id].closed_at_ms is None
+
+
+def test_a_call_settled_after_its_incident_is_forgotten_is_forgotten_too() -> None:
+    story = Story()
+    call_id = story.ring(location=HERE)
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+
+    def close_another(after_ms: int) -> None:
+        story.do(cmd.OpenIncident(), after_ms=after_ms)
+        story.do(cmd.CloseIncident(incident_id=story.created, reason=CloseReason.ADVICE))
+
+    close_another(RETAIN_MS + 1)
+    assert len(story.state.incidents) == 1
+    assert call_id in story.state.calls
+    story.do(cmd.SettleCallback(call_id=call_id, reason="nobody answers"))
+    close_another(RETAIN_MS + 1)
+    assert call_id not in story.state.calls
 
 
 @pytest.mark.parametrize(
