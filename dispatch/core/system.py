@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.effects import AlertUnit, RecallUnit, SendFeed
+from dispatch.contracts.ids import ArrivalId, MissionId
 from dispatch.contracts.things import Register
 from dispatch.contracts.words import CallState, UnitStatus
 from dispatch.core.draft import Draft
@@ -152,6 +153,7 @@ def tick(draft: Draft) -> None:
             raise_alarm(draft, code, mission.unit_id)
         elif not waits:
             clear_alarm(draft, code)
+    _clear_mended(draft)
     for arrival in tuple(draft.state.arrivals.values()):
         code = f"arrival_unacknowledged/{arrival.arrival_id}"
         waits = arrival.open and arrival.acknowledged_at_ms is None
@@ -159,6 +161,27 @@ def tick(draft: Draft) -> None:
             raise_alarm(draft, code, arrival.hospital_id)
         elif not waits:
             clear_alarm(draft, code)
+
+
+def _clear_mended(draft: Draft) -> None:
+    """Alarms about one thing go when the thing is mended, or is no more."""
+    for code in tuple(draft.state.alarms):
+        subject, _, of = code.partition("/")
+        if (subject == "feed_failed" and _feed_mended(draft.state, ArrivalId(of))) or (
+            subject == "unit_unreachable" and _unit_reached(draft.state, MissionId(of))
+        ):
+            clear_alarm(draft, code)
+
+
+def _feed_mended(state: State, arrival_id: ArrivalId) -> bool:
+    """The hospital has its patient: a number came, by whatever way."""
+    arrival = state.arrivals.get(arrival_id)
+    return arrival is None or arrival.admission_no != ""
+
+
+def _unit_reached(state: State, mission_id: MissionId) -> bool:
+    mission = state.missions.get(mission_id)
+    return mission is None or (mission.delivered and not mission.over)
 
 
 def waiting_calls(state: State) -> int:

@@ -178,3 +178,38 @@ def test_vitals_that_no_device_shows_are_refused_by_field() -> None:
     with pytest.raises(CommandRefused) as refused:
         story.do(cmd.RecordVitals(mission_id=mission_id, vitals=Vitals(at_ms=1, spo2_pct=980)))
     assert refused.value.field == "vitals.spo2_pct"
+
+
+def test_a_new_mission_supersedes_a_recall_that_nobody_received() -> None:
+    story = Story()
+    mission_id = story.mission()
+    incident_id = story.state.missions[mission_id].incident_id
+    story.do(cmd.RecallMission(mission_id=mission_id, reason="undo"))
+    story.do(cmd.AssignUnit(incident_id=incident_id, unit_id=U1))
+    assert [type(p.effect) for p in story.state.pending.values()] == [AlertUnit]
+
+
+def test_the_alarm_of_a_failed_feed_goes_when_the_clerk_types_the_number() -> None:
+    story = Story()
+    mission_id = story.mission()
+    story.with_hospitals(mission_id)
+    reach(story, UnitStatus.BOARDED)
+    key = next(k for k, p in story.state.pending.items() if isinstance(p.effect, SendFeed))
+    story.do(cmd.SettleEffect(effect_key=key, failed_reason="AR"))
+    (arrival_id,) = story.state.arrivals
+    story.do(cmd.Tick())
+    assert f"feed_failed/{arrival_id}" in story.state.alarms
+    story.do(cmd.SetAdmissionNumber(arrival_id=arrival_id, admission_no="K1"))
+    story.do(cmd.Tick())
+    assert f"feed_failed/{arrival_id}" not in story.state.alarms
+
+
+def test_the_alarm_of_an_unreachable_unit_goes_when_it_is_reached() -> None:
+    story = Story()
+    mission_id = story.mission()
+    (key,) = story.state.pending
+    story.do(cmd.SettleEffect(effect_key=key, failed_reason="no receipt"))
+    assert f"unit_unreachable/{mission_id}" in story.state.alarms
+    reach(story, UnitStatus.ACKNOWLEDGED)
+    story.do(cmd.Tick())
+    assert not story.state.alarms
