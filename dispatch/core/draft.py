@@ -71,6 +71,10 @@ class Draft:
     def number(self, prefix: str) -> str:
         """The next number of this prefix today, `<prefix>-<yyyymmdd>-<n>`."""
         day = beijing_day(self.at_ms + self.context.settings.day_offset_ms)
+        given = (key for key in self.state.numbers if key.startswith(f"{prefix}-"))
+        latest = max(given, default=f"{prefix}-{day}")
+        if latest > f"{prefix}-{day}":  # another offset was set: a day never comes again
+            day = latest.rpartition("-")[2]
         taken = self.state.numbers.get(f"{prefix}-{day}", 0)
         return f"{prefix}-{day}-{taken + 1:04d}"
 

@@ -6,7 +6,7 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.words import Answer, CloseReason, Priority
-from dispatch.core.draft import beijing_day
+from dispatch.core.draft import CoreSettings, beijing_day
 from dispatch.core.state import RETAIN_MS
 from tests.core.story import HERE, PROTOCOLS, SEAT, U1, Story
 
@@ -75,3 +75,16 @@ def test_numbers_are_given_once_a_day_in_beijing() -> None:
     assert beijing_day(0) == "19700101"
     assert beijing_day(951_782_400_000) == "20000229"
     assert beijing_day(1_795_406_400_000 + 8 * 3_600_000) == "20261123"
+
+
+def test_another_day_offset_never_gives_a_number_again() -> None:
+    hour_ms = 3_600_000
+    story = Story()
+    story.at_ms += 17 * hour_ms  # the next day in Beijing, the same in Urumqi
+    first = story.ring("r1")
+    story.settings = CoreSettings(day_offset_ms=6 * hour_ms)
+    second = story.ring("r2", "2")
+    story.settings = CoreSettings()
+    third = story.ring("r3", "3")
+    assert len({first, second, third}) == 3
+    assert third.endswith("-0003")
