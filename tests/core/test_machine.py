@@ -1,0 +1,231 @@
+"""Whatever is asked, in whatever order: what must always hold, holds.
+
+A run is a list of commands with the time between them; hypothesis looks for the run that breaks
+something, and shrinks it.
+"""
+
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from dispatch.app.sequencer import _created
+from dispatch.contracts import commands as cmd
+from dispatch.contracts import events as ev
+from dispatch.contracts.commands import AnyCommand, Envelope
+from dispatch.contracts.effects import AlertUnit, RecallUnit, SendFeed
+from dispatch.contracts.errors import CommandRefused
+from dispatch.contracts.events import Record
+from dispatch.contracts.ids import CommandId
+from dispatch.contracts.things import Actor
+from dispatch.contracts.words import CallState, Role, SeatState, StepSource, UnitStatus
+from dispatch.core.check import check_state
+from dispatch.core.decide import decide
+from dispatch.core.draft import Context
+from dispatch.core.effects import effects_of
+from dispatch.core.evolve import evolve
+from dispatch.core.state import RETAIN_MS, State, decode_state, empty, encode_state
+from dispatch.views.render import KINDS as SHOWN_KINDS
+from dispatch.views.render import ids_of, render
+from dispatch.views.scope import audience
+from dispatch.views.touched import touched
+from tests.core.random_commands import KINDS, build, likely
+from tests.core.story import DAY_MS, PROTOCOLS, REGISTER, SEAT, U1
+
+GAPS_MS = (0, 400, 3_000, 11_000, 61_000, RETAIN_MS + 1)
+NUMBERS = st.lists(st.integers(0, 10_000), min_size=3, max_size=3)
+
+
+class Centre(RuleBasedStateMachine):
+    """The live state, the records that led to it, and what a naive reader made of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: State = empty()
+        self.at_ms = DAY_MS
+        self.sent = 0
+        self.records: list[Record] = []
+        self.opened: list[str] = []
+        self.waited_for: set[str] = set()
+        self.pending: dict[str, Any] = {}
+        self.shown: dict[tuple[str, str], Any] = {}
+
+    def give(self, command: AnyCommand) -> None:
+        self.sent += 1
+        envelope = Envelope(
+            command_id=CommandId(f"c{self.sent}"),
+            actor=Actor(role=Role.CALL_TAKER, id="test"),
+            body=command,
+        )
+        try:
+            decision = decide(self.state, envelope, Context(at_ms=self.at_ms, protocols=PROTOCOLS))
+        except CommandRefused:
+            return
+        before = self.state
+        for record, after in zip(decision.records, decision.states, strict=True):
+            raw = msgspec.json.encode(record)
+            assert msgspec.json.decode(raw, type=Record) == record
+            self.read(record, before, after)
+            before = after
+        self.state = before
+        told = next((c for r in decision.records if (c := _created(r))), "")
+        assert not decision.records or told == decision.created
+        self.records.extend(decision.records)
+
+    def read(self, record: Record, before: State, after: State) -> None:
+        match record.body:
+            case ev.CallOffered(call_id=opened):
+                self.opened.append(opened)
+                self.waited_for.add(opened)
+            case ev.CallAnswered(call_id=over) | ev.CallAbandoned(call_id=over):
+                self.waited_for.discard(over)
+            case ev.CallQueued(call_id=again):
+                self.waited_for.add(again)
+            case ev.IncidentOpened(incident_id=opened):
+                self.opened.append(opened)
+            case ev.UnitAssigned(mission_id=opened, unit_id=unit_id):
+                self.opened.append(opened)
+                self.drop(RecallUnit, unit_id=unit_id)
+            case ev.ArrivalOpened(arrival_id=opened):
+                self.opened.append(opened)
+            case ev.EffectDone(effect_key=key) | ev.EffectFailed(effect_key=key):
+                del self.pending[key]
+            case ev.MissionDelivered(mission_id=gone) | ev.MissionRecalled(mission_id=gone):
+                self.drop(AlertUnit, mission_id=gone)
+            case _:
+                pass
+        for issued in effects_of(record, before, after):
+            if isinstance(issued.effect, AlertUnit | RecallUnit | SendFeed):
+                assert issued.key not in self.pending
+                self.pending[issued.key] = issued
+        self.show(before, after)
+
+    def show(self, before: State, after: State) -> None:
+        """A screen that hears only what is said to have changed."""
+        for key in touched(before, after):
+            audience(before, *key)
+            audience(after, *key)
+            entity = render(after, *key, PROTOCOLS)
+            if entity is None:
+                self.shown.pop(key, None)
+            else:
+                self.shown[key] = entity
+
+    def drop(self, kind: type[Any], **same: str) -> None:
+        for key, issued in tuple(self.pending.items()):
+            fits = all(getattr(issued.effect, k, None) == v for k, v in same.items())
+            if isinstance(issued.effect, kind) and fits:
+                del self.pending[key]
+
+    # ---- what may happen
+
+    @initialize(start=st.sampled_from(("quiet", "ringing", "sent", "boarded", "away")))
+    def open(self, start: str) -> None:
+        self.give(cmd.OpenEpoch(epoch=1, node="a"))
+        self.give(cmd.LoadRegister(register=REGISTER))
+        self.give(cmd.SetSeat(seat_id=SEAT, state=SeatState.FREE))
+        prelude = ["offer", "answer", "locate", "propose", "assign", "hospitals", "board"]
+        for kind in prelude[: {"quiet": 0, "ringing": 1, "sent": 5}.get(start, 7)]:
+            if kind == "board":
+                boarded = UnitStatus.BOARDED
+                self.give(cmd.ReachStatus(unit_id=U1, status=boarded, source=StepSource.KEY))
+            else:
+                self.give(build(kind, self.state, self.at_ms, [0]))
+        if start == "away":
+            self.give(cmd.SetSeat(seat_id=SEAT, state=SeatState.CLOSED))
+
+    @rule(kind=st.sampled_from(sorted(KINDS)), numbers=NUMBERS, gap=st.sampled_from(GAPS_MS[:4]))
+    def ask(self, kind: str, numbers: list[int], gap: int) -> None:
+        self.at_ms += gap
+        self.give(build(kind, self.state, self.at_ms, numbers))
+
+    @rule(choice=st.integers(0, 10_000), numbers=NUMBERS)
+    def usual(self, choice: int, numbers: list[int]) -> None:
+        kinds = likely(self.state)
+        self.at_ms += 1000
+        self.give(build(kinds[choice % len(kinds)], self.state, self.at_ms, numbers))
+
+    @rule(choices=st.lists(st.integers(0, 10_000), min_size=8, max_size=8), numbers=NUMBERS)
+    def a_busy_while(self, choices: list[int], numbers: list[int]) -> None:
+        for choice in choices:
+            self.usual(choice, [*numbers[1:], choice])
+            self.rooms_agree()
+
+    @rule(gap=st.sampled_from(GAPS_MS))
+    def time_passes(self, gap: int) -> None:
+        self.at_ms += gap
+        self.give(cmd.Tick())
+
+    # ---- what must hold
+
+    @invariant()
+    def rooms_agree(self) -> None:
+        check_state(self.state)
+
+    @invariant()
+    def a_unit_is_on_one_mission(self) -> None:
+        busy = [m.unit_id for m in self.state.missions.values() if not m.over]
+        assert len(busy) == len(set(busy))
+
+    @invariant()
+    def nobody_waits_beside_a_free_seat(self) -> None:
+        free = [s for s in self.state.seats.values() if s.state is SeatState.FREE]
+        for call in self.state.calls.values():
+            placed = call.callback_of is not None and call.state is CallState.OFFERED
+            if call.state in (CallState.OFFERED, CallState.QUEUED) and not placed:
+                assert not free, f"{call.call_id} is {call.state} beside free seats"
+            if call.state is CallState.RINGING:
+                assert call.seat_id is not None
+                assert self.state.seats[call.seat_id].call_id == call.call_id
+
+    @invariant()
+    def no_call_is_lost(self) -> None:
+        waiting = {
+            c.call_id
+            for c in self.state.calls.values()
+            if c.state in (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
+        }
+        assert waiting == self.waited_for
+
+    @invariant()
+    def no_number_is_given_twice(self) -> None:
+        assert len(self.opened) == len(set(self.opened))
+
+    @invariant()
+    def what_is_durable_waits_until_it_is_settled(self) -> None:
+        assert self.state.pending == self.pending
+
+    @invariant()
+    def what_is_named_is_there(self) -> None:
+        state = self.state
+        for incident in state.incidents.values():
+            assert set(incident.mission_ids) <= set(state.missions)
+        for mission in state.missions.values():
+            assert mission.incident_id in state.incidents
+            assert mission.arrival_id is None or mission.arrival_id in state.arrivals
+        for arrival in state.arrivals.values():
+            assert arrival.mission_id in state.missions
+
+    def teardown(self) -> None:
+        replayed = empty()
+        for record in self.records:
+            again = msgspec.json.decode(msgspec.json.encode(record), type=Record)
+            replayed = evolve(replayed, again)
+        assert replayed == self.state
+        assert decode_state(encode_state(self.state)) == self.state
+        for kind in SHOWN_KINDS:
+            for entity_id in ids_of(self.state, kind):
+                key = (kind, entity_id)
+                assert self.shown.pop(key) == render(self.state, *key, PROTOCOLS), key
+        assert not self.shown
+
+
+Centre.TestCase.settings = settings(
+    max_examples=120,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestCentre = Centre.TestCase
