@@ -41,6 +41,16 @@ class Front:
         self.active = active
         await asyncio.to_thread(self.control.set_active, active=active)
 
+    async def worker_died(self, sip_port: int) -> None:
+        """Its caller and its seat hear nobody any more: let Kamailio hang up for it."""
+        host = self._settings.kamailio.internal_host
+        try:
+            ended = await asyncio.to_thread(self.control.end_dialogs_of, host, sip_port)
+        except (OSError, BadInput) as error:
+            log.warning("the phones of a dead worker's call were not told: %s", error)
+        else:
+            log.info("hung up %d legs of a dead worker", ended)
+
     async def worker_returned(self) -> None:
         """A worker died and is back: its place is free again."""
         for _ in range(RELOADS_MAX):

@@ -5,6 +5,7 @@ closes it.
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -17,7 +18,8 @@ from dispatch.contracts.errors import BadInput
 from telephony.settings import GatewaySettings, KamailioSettings
 
 TEMPLATE = Path(__file__).parent / "kamailio.cfg.in"
-REPLY_BYTES_MAX = 65_536
+DIALOG_CONFIRMED = 4
+REPLY_BYTES_MAX = 1_000_000
 RPC_TIMEOUT_S = 2.0
 READY_POLL_S = 0.05
 
@@ -138,6 +140,19 @@ class KamailioControl:
         """
         self.call("dispatcher.reload", [])
 
+    def end_dialogs_of(self, host: str, port: int) -> int:
+        """Hang up, on both sides, the conversations of a worker that died; how many there were."""
+        listed = self.call("dlg.list", [])
+        ended = 0
+        for dialog in listed if isinstance(listed, list) else []:
+            contacts = [dialog[side]["contact"] for side in ("caller", "callee")]
+            if dialog["state"] == DIALOG_CONFIRMED and any(
+                re.search(rf"@{re.escape(host)}:{port}(?!\d)", contact) for contact in contacts
+            ):
+                self.call("dlg.end_dlg", [dialog["h_entry"], dialog["h_id"]])
+                ended += 1
+        return ended
+
     def ready(self) -> bool:
         """Whether it answers."""
         try:
@@ -173,7 +188,11 @@ class KamailioControl:
             own.bind(f"{folder}/r")
             own.settimeout(RPC_TIMEOUT_S)
             own.sendto(json.dumps(request).encode(), str(self._control))
-            reply = json.loads(own.recv(REPLY_BYTES_MAX))
+            text = own.recv(REPLY_BYTES_MAX)
+        try:
+            reply = json.loads(text)
+        except ValueError as error:
+            raise BadInput(f"kamailio {method}", "no JSON", mend="see Kamailio's log") from error
         if not isinstance(reply, dict) or "result" not in reply:
             raise BadInput(f"kamailio {method}", str(reply)[:200], mend="see Kamailio's log")
         return reply["result"]

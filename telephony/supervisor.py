@@ -30,6 +30,8 @@ from telephony.spool import DiskSpool, SpoolFull
 
 TICK_S = 0.1
 MERGES_WAITING_MAX = 1000
+FRONT_WORK_MAX = 1000
+RETURNED = 0
 LEGS_SETTLE_S = 3.0
 
 log = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ class Supervisor:
         self.front = Front(settings) if settings.start_kamailio else None
         self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
         self._unsynced = asyncio.Event()
-        self._returned = asyncio.Event()
+        self._front_work: asyncio.Queue[int] = asyncio.Queue(FRONT_WORK_MAX)
         self._stop = asyncio.Event()
         self.reports_lost = 0
 
@@ -124,7 +126,7 @@ class Supervisor:
         for report in self.book.heard(worker, line, self._clock.monotonic_ms()):
             self._report(report)
         if isinstance(line, wire.Ready) and self.pool.slots[worker].starts > 1:
-            self._returned.set()
+            self._front_later(RETURNED)
         if isinstance(line, wire.Closed):
             self.pool.call_over(worker)
             self._merge_later(line.call_ref)
@@ -134,13 +136,24 @@ class Supervisor:
         for report in reports:
             self._report(report)
         if call_ref:
+            self._front_later(self.pool.slots[worker].settings.sip_port)
             self._merge_later(call_ref)
 
     async def _tell_front(self) -> None:
         while self.front is not None:
-            await self._returned.wait()
-            self._returned.clear()
-            await self.front.worker_returned()
+            sip_port = await self._front_work.get()
+            if sip_port == RETURNED:
+                await self.front.worker_returned()
+            else:
+                await self.front.worker_died(sip_port)
+
+    def _front_later(self, work: int) -> None:
+        if self.front is None:
+            return
+        try:
+            self._front_work.put_nowait(work)
+        except asyncio.QueueFull:
+            log.warning("kamailio has too much to do; a dead worker's call is not cleared")
 
     async def _sync(self) -> None:
         while True:

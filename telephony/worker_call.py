@@ -56,7 +56,7 @@ class EmergencyCall:
         self._tell = tell
         self._now_ms = now_ms
         self._stage = Stage.RINGING
-        self._placed = False
+        self._placing = False  # dialled from here, and not joined yet
         self._caller: Leg | None = None
         self._seat: Leg | None = None
         self._leaving: list[Leg] = []
@@ -75,7 +75,7 @@ class EmergencyCall:
 
     def place(self, order: wire.Place) -> None:
         """Dial the seat; the number follows when the seat answers."""
-        self._placed, self.number = True, order.number
+        self._placing, self.number = True, order.number
         self._dial_seat(order.seat_id, order.phone)
 
     def hold(self) -> None:
@@ -87,7 +87,7 @@ class EmergencyCall:
 
     def bridge(self, order: wire.Bridge) -> None:
         """Answer, and dial a seat; a call that is joined moves to the new seat when it answers."""
-        if self._stage is Stage.ENDING or (self._placed and self._stage is not Stage.JOINED):
+        if self._stage is Stage.ENDING or self._placing:
             return
         self._answer()
         if self._stage is not Stage.JOINED and self._seat is not None:
@@ -153,7 +153,7 @@ class EmergencyCall:
     # ---- inside
 
     def _answer(self) -> None:
-        if self._caller is not None and self._stage is Stage.RINGING and not self._placed:
+        if self._caller is not None and self._stage is Stage.RINGING:
             self._caller.reply(200)
 
     def _announce(self) -> None:
@@ -209,7 +209,7 @@ class EmergencyCall:
         self._join_if_whole()
 
     def _on_confirmed(self, leg: Leg) -> None:
-        if self._placed and leg is self._seat and self._stage is Stage.DIALLING_SEAT:
+        if self._placing and leg is self._seat and self._stage is Stage.DIALLING_SEAT:
             self._dial_number()
             return
         self._join_if_whole()
@@ -226,12 +226,13 @@ class EmergencyCall:
         if self._stage is not Stage.JOINED:
             self._stage = Stage.JOINED
             self._deadline_ms = None
+            placed, self._placing = self._placing, False
             self._tell(
                 wire.Joined(
                     at_ms=self._now_ms(),
                     call_ref=self.call_ref,
                     seat_id=self._seat_id,
-                    placed=self._placed,
+                    placed=placed,
                 )
             )
 
@@ -241,7 +242,7 @@ class EmergencyCall:
             self._leaving.remove(leg)
         elif leg is self._caller:
             self._caller = None
-            if self._placed and self._stage is Stage.DIALLING_NUMBER:
+            if self._placing:
                 self._not_placed(event.sip_code, event.reason)
             else:
                 self._finish(CALLER, event.sip_code)
@@ -256,7 +257,7 @@ class EmergencyCall:
 
     def _seat_failed(self, sip_code: int, reason: str) -> None:
         self._deadline_ms = None
-        if self._placed:
+        if self._placing:
             self._not_placed(sip_code, reason)
             return
         self._stage = Stage.HELD
@@ -282,7 +283,7 @@ class EmergencyCall:
         self._end_legs(0)
 
     def _finish(self, by: str, sip_code: int) -> None:
-        if self._placed and self._stage is not Stage.JOINED and not self._told_over:
+        if self._placing and not self._told_over:
             self._not_placed(sip_code or 487, "released")
             return
         if not self._told_over:

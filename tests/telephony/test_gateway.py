@@ -169,7 +169,7 @@ async def test_a_killed_worker_costs_its_own_call_only() -> None:
     async with (
         gateway() as one,
         connected(one.settings) as core,
-        seat(one),
+        seat(one) as phone,
         seat(one, "8002", 1300),
         AgentProcess(plain()) as caller,
     ):
@@ -187,6 +187,8 @@ async def test_a_killed_worker_costs_its_own_call_only() -> None:
         os.kill(pid, signal.SIGKILL)
         ended = await core.expect(gw.Ended)
         assert (ended.call_ref, ended.by) == (first.call_ref, "system")
+        await caller.expect(say.Disconnected, lambda event: event.call == "a")
+        await phone.expect(say.Disconnected)
         ready = await core.expect(gw.RecordingReady)
         stereo = one.stereo(ready)
         assert len(stereo) > 8000
@@ -244,7 +246,8 @@ async def test_without_a_core_the_caller_hears_the_announcement_and_the_core_lea
 async def test_an_unacknowledged_report_survives_the_gateways_end() -> None:
     async with gateway() as one, AgentProcess(plain()) as caller:
         await dial(one, caller)
-        await caller.expect(say.Trying)
+        spool = one.settings.spool_path
+        await until(lambda: any(b"offered" in path.read_bytes() for path in spool.glob("*.jsonl")))
         one.process.kill()
         await one.process.wait()
         await caller.send(say.Hangup(call="a"))
@@ -274,6 +277,27 @@ async def test_a_seat_that_does_not_answer_is_reported_and_another_takes_the_cal
         await phone.send(say.Hangup(call=incoming.call))
         assert (await core.expect(gw.Ended)).by == "seat"
         await caller.expect(say.Disconnected)
+
+
+async def test_a_joined_call_moves_to_another_seat_also_when_it_was_placed_from_here() -> None:
+    async with (
+        gateway() as one,
+        connected(one.settings) as core,
+        seat(one) as first,
+        seat(one, "8002") as second,
+        AgentProcess(plain(port=one.settings.kamailio.peers[0].port, play="tone:440")),
+    ):
+        place = gw.OrderPlace(
+            order_id="p1", callback_of="C-1", number="13800001111", seat_id="01", phone="8001"
+        )
+        await core.link.order(place)
+        joined = await core.expect(gw.Connected)
+        await core.bridge(joined.call_ref, "8002", "02")
+        await first.expect(say.Disconnected)
+        await second.expect(say.Confirmed)
+        moved = await core.expect(gw.Connected, lambda report: report.seq > joined.seq)
+        assert (moved.call_ref, moved.seat_id) == (joined.call_ref, "02")
+        assert len([r for r in core.reports if isinstance(r, gw.Offered)]) == 1
 
 
 async def test_standby_and_full_lines_are_refused_with_a_time_to_retry() -> None:
