@@ -5,10 +5,10 @@ fleet need of MQTT, and nothing more.
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -17,6 +17,8 @@ import paho.mqtt.client as paho
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 
 PUBLISH_S_MAX = 5.0
+
+T = TypeVar("T")
 
 
 class LinkLostError(Dispatch120Error):
@@ -180,6 +182,16 @@ class _Client(aiomqtt.Client):
             return
         self._inbox.append(message)
         self._woken.set()
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - aiomqtt's signature
+        """As aiomqtt's, without `asyncio.wait_for`: on Python 3.11 that forgets a cancellation
+        which comes together with the answer, and whoever cancelled would wait for ever.
+        """
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("no answer in time") from None
 
     async def next_message(self) -> paho.MQTTMessage:
         while not self._inbox:

@@ -423,3 +423,20 @@ async def test_owntracks_phones_are_heard(site: Site) -> None:
         await device.link.publish("owntracks/crew/A7", b'{"_type": "status"}')
         await until(lambda: stage.count("ignored") == 1)
         assert stage.live.fix(UnitId("A7")) is not None
+
+
+async def test_a_publisher_that_is_cancelled_ends_at_whatever_moment(site: Site) -> None:
+    async def publish_for_ever(link: Link) -> None:
+        while True:
+            await link.publish("d120/noise", b"x", qos=1)
+
+    async with site.broker.connect(LinkSpec(client_id="publishes")) as link:
+        for ticks in range(150):
+            publishing = asyncio.ensure_future(publish_for_ever(link))
+            for _ in range(ticks % 12):
+                await asyncio.sleep(0)
+            await asyncio.sleep(ticks % 5 / 5000)
+            publishing.cancel()
+            done, _ = await asyncio.wait([publishing], timeout=5)
+            assert publishing in done
+            assert publishing.cancelled()
