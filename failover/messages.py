@@ -1,0 +1,131 @@
+"""What voters and nodes of a pair say to each other. Times are the sender's monotonic milliseconds.
+
+A voter is each of the two machines and the witness. `Isr` is the in-sync set: the machines that
+have every acknowledged event, and so may take over.
+"""
+
+import msgspec
+
+Isr = frozenset[str]
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all messages."""
+
+
+# ---- to a voter
+
+
+class Renew(Said, frozen=True, tag="renew"):
+    """The holder asks to stay; the lease counts from `sent_ms`, its own clock, echoed back."""
+
+    epoch: int
+    holder: str
+    sent_ms: int
+
+
+class RequestVote(Said, frozen=True, tag="request_vote"):
+    """A machine wants to be the writer of `epoch`; it has cut itself off the old one before."""
+
+    epoch: int
+    candidate: str
+
+
+class SetIsr(Said, frozen=True, tag="set_isr"):
+    """The holder changes who is in sync. `serial` grows with every request of one epoch."""
+
+    epoch: int
+    holder: str
+    isr: Isr
+    serial: int
+
+
+class Release(Said, frozen=True, tag="release"):
+    """The holder gives the lease up, for a planned switchover. Who is in sync stays as it is."""
+
+    epoch: int
+    holder: str
+
+
+class Ask(Said, frozen=True, tag="ask"):
+    """What do you know?"""
+
+
+# ---- from a voter
+
+
+class Granted(Said, frozen=True, tag="granted"):
+    """The lease is renewed for the request sent at `sent_ms`."""
+
+    epoch: int
+    sent_ms: int
+
+
+class Voted(Said, frozen=True, tag="voted"):
+    """You are the writer of this epoch, alone in sync, and that is on my disk."""
+
+    epoch: int
+    candidate: str
+
+
+class IsrSet(Said, frozen=True, tag="isr_set"):
+    """Who is in sync is on my disk."""
+
+    epoch: int
+    isr: Isr
+    serial: int
+
+
+class Told(Said, frozen=True, tag="told"):
+    """What I know: the answer to `Ask`, and to whatever I refuse; `why` says which."""
+
+    epoch: int
+    holder: str
+    isr: Isr
+    why: str = ""
+
+
+# ---- between the machines
+
+
+class Heartbeat(Said, frozen=True, tag="heartbeat"):
+    """I am alive, on this channel. `seq` is the newest record on my disk in `epoch`'s line."""
+
+    node: str
+    epoch: int
+    role: str
+    seq: int
+
+
+class TailAck(Said, frozen=True, tag="tail_ack"):
+    """The standby has every record of the line of `epoch` up to `seq` in memory and on disk."""
+
+    node: str
+    epoch: int
+    seq: int
+
+
+class HandOver(Said, frozen=True, tag="hand_over"):
+    """Planned: I have stopped at `seq` and released the lease; take over as soon as you have it."""
+
+    epoch: int
+    seq: int
+
+
+ToVoter = Renew | RequestVote | SetIsr | Release | Ask
+FromVoter = Granted | Voted | IsrSet | Told
+Between = Heartbeat | TailAck | HandOver
+Message = (
+    Renew
+    | RequestVote
+    | SetIsr
+    | Release
+    | Ask
+    | Granted
+    | Voted
+    | IsrSet
+    | Told
+    | Heartbeat
+    | TailAck
+    | HandOver
+)
