@@ -1,7 +1,10 @@
 """Kamailio as a child of the gateway: started, watched, started again."""
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 
 from dispatch.contracts.errors import BadInput
 from telephony import kamailio
@@ -10,7 +13,7 @@ from telephony.settings import GatewaySettings
 RESTART_S = 1.0
 RELOADS_MAX = 5
 READY_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,7 @@ class Front:
             process = await asyncio.create_subprocess_exec(
                 *kamailio.command(self._settings, self._files),
                 stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True,  # a group of its own: no child can stay behind
             )  # fmt: skip
         self.pid = process.pid
         self.starts += 1
@@ -80,11 +84,18 @@ class Front:
             log.error("kamailio ended with %s, see %s", code, log_path.name)
         finally:
             self.pid = 0
-            if process.returncode is None:
-                process.terminate()
-                try:
-                    async with asyncio.timeout(STOP_TIMEOUT_S):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End Kamailio and whatever is left of its group."""
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        log.warning("kamailio does not leave; killed")
+    with contextlib.suppress(ProcessLookupError):  # the usual case: the whole group has left
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

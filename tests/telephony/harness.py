@@ -195,6 +195,7 @@ async def running(made: GatewaySettings) -> AsyncIterator[Gateway]:
             await process.wait()
             raise
         sys.stderr.write(errors.read_text())
+        await until(lambda: not left_behind(made.data_path))
 
 
 @contextlib.asynccontextmanager
@@ -216,6 +217,17 @@ def loudness(samples: NDArray[np.int16], hz: int) -> float:
     """The amplitude of one tone (Goertzel's answer, counted by correlation)."""
     turns = np.exp(-2j * np.pi * hz * np.arange(len(samples)) / 8000)
     return float(abs(np.dot(samples.astype(float), turns)) * 2 / max(len(samples), 1))
+
+
+def left_behind(folder: Path) -> list[int]:
+    """Processes that still run on a gateway's folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if str(folder).encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
 
 
 async def until(holds: Callable[[], bool], timeout_s: float = 10) -> None:
