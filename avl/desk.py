@@ -147,7 +147,9 @@ class Desk:
             case "vitals":
                 measured = codec.decode_vitals(raw, now_ms)
                 body = RecordVitals(
-                    mission_id=MissionId(measured.mission_id), vitals=measured.vitals
+                    mission_id=MissionId(measured.mission_id),
+                    unit_id=unit_id,
+                    vitals=measured.vitals,
                 )
                 await self._submit(unit_id, CommandId(measured.command_id), body, incoming)
             case "receipt":

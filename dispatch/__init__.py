@@ -1,0 +1,1 @@
+"""The dispatch core: contracts, decisions, allocation, views, journal, feeds, and their wiring."""

@@ -62,7 +62,7 @@ async def run(settings: Settings, options: RunOptions, out: TextIO = sys.stdout)
     settings.data_path.mkdir(parents=True, exist_ok=True)
     log_to_file(settings)
     by_url = bool(settings.vehicles.url)
-    settings = parts.settled(settings)
+    settings = parts.settled(msgspec.structs.replace(settings, pace=max(1.0, options.pace)))
     save(settings, parts.runtime_path(settings))
     await _prepare(settings, options, progress)
     here = asyncio.current_task()
@@ -93,14 +93,15 @@ async def _serve(
     *,
     by_url: bool,
 ) -> None:
-    servers: dict[str, ValkeyServer | Mosquitto] = {}
+    servers: list[ValkeyServer] = []
+    brokers: list[Mosquitto] = []
     if not settings.journal.url:
         progress.say("日志库 · journal: Valkey, append-only, fsync always")
-        servers["valkey"] = await stack.enter_async_context(ValkeyServer(settings.journal_path))
+        servers.append(await stack.enter_async_context(ValkeyServer(settings.journal_path)))
     broker = parts.own_broker(settings, by_url=by_url)
     if broker is not None:
         progress.say("车载消息 · vehicles: mosquitto")
-        servers["mosquitto"] = await stack.enter_async_context(Mosquitto(broker))
+        brokers.append(await stack.enter_async_context(Mosquitto(broker)))
     children = [parts.gateway_child(settings), parts.core_child(settings)]
     progress.say("电话与核心 · telephony (Kamailio, PJSUA2 workers) and core")
     for child in children:
@@ -118,21 +119,23 @@ async def _serve(
     async with asyncio.TaskGroup() as watching:
         for child in children:
             watching.create_task(child.keep(), name=f"keep-{child.name}")
-        for name, server in servers.items():
-            watching.create_task(_keep(name, server), name=f"keep-{name}")
+        for server in servers:
+            watching.create_task(_keep(server), name="keep-valkey")
+        for running in brokers:
+            watching.create_task(running.guard(), name="keep-mosquitto")
 
 
-async def _keep(name: str, server: ValkeyServer | Mosquitto) -> None:
-    """Start a server again whenever it ends. Its data is its own: nothing acknowledged is lost."""
+async def _keep(server: ValkeyServer) -> None:
+    """Start Valkey again whenever it ends; what it acknowledged is on its disk."""
     while True:
         code = await server.wait()
-        log.error("server_ended", server=name, code=code, mend="it is started again")
+        log.error("valkey_ended", code=code, mend="it is started again")
         await server.stop()
         await asyncio.sleep(SERVER_PAUSE_S)
         try:
             await server.start()
         except Dispatch120Error as fault:
-            log.warning("server_not_restarted", server=name, fault=str(fault))
+            log.warning("valkey_not_restarted", fault=str(fault))
             await asyncio.sleep(SERVER_PAUSE_S * 10)
 
 

@@ -13,14 +13,28 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
-from dispatch.contracts.commands import Accepted, CommandResult, Envelope, OpenEpoch, Refused
+from dispatch.contracts.commands import (
+    Accepted,
+    CommandResult,
+    Envelope,
+    OpenEpoch,
+    RaiseAlarm,
+    Refused,
+)
 from dispatch.contracts.effects import IssuedEffect
 from dispatch.contracts.errors import (
     CommandRefused,
     Dispatch120Error,
     JournalUnavailable,
+    StaleEpoch,
 )
-from dispatch.contracts.events import CallOffered, IncidentOpened, Record, UnitAssigned
+from dispatch.contracts.events import (
+    CallOffered,
+    CommandQuarantined,
+    IncidentOpened,
+    Record,
+    UnitAssigned,
+)
 from dispatch.contracts.ids import CommandId
 from dispatch.contracts.ports import Clock, Journal, SnapshotStore
 from dispatch.contracts.things import Actor
@@ -30,7 +44,7 @@ from dispatch.core.draft import Context, CoreSettings
 from dispatch.core.effects import effects_of
 from dispatch.core.evolve import evolve
 from dispatch.core.state import State, decode_state, empty, encode_state
-from dispatch.journal.codec import chain_of
+from dispatch.journal.codec import encode, seal
 from triage.engine import ProtocolSet
 
 INBOX_COMMANDS_MAX = 4096
@@ -62,10 +76,18 @@ class Commit:
         return self.states[-1]
 
 
+class _Known(msgspec.Struct, frozen=True):
+    """What became of a command: its last record, what it opened, or why it was set aside."""
+
+    seq: int = 0
+    created: str = ""
+    fault: str = ""
+
+
 class _Snapshot(msgspec.Struct, kw_only=True):
     schema: str
     chain: str
-    seen: list[tuple[CommandId, int, str]]
+    seen: list[tuple[CommandId, _Known]]
     state: msgspec.Raw
 
 
@@ -86,7 +108,7 @@ class _Group:
     answers: list[tuple["asyncio.Future[CommandResult]", CommandResult]] = field(
         default_factory=list
     )
-    created: dict[CommandId, tuple[int, str]] = field(default_factory=dict)
+    known: dict[CommandId, _Known] = field(default_factory=dict)
 
 
 class Sequencer:
@@ -106,14 +128,18 @@ class Sequencer:
         self._protocols = protocols
         self._settings = settings
         self._inbox: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=INBOX_COMMANDS_MAX)
-        self._seen: OrderedDict[CommandId, tuple[int, str]] = OrderedDict()
+        self._seen: OrderedDict[CommandId, _Known] = OrderedDict()
         self._chain = FIRST_CHAIN
         self._snapshot_seq = 0
         self._readers: list[Callable[[Commit], None]] = []
+        self._ended = ""
+        self.reader_faults = 0
         self.state = empty()
 
     def on_commit(self, reader: Callable[[Commit], None]) -> None:
-        """`reader` is called with every commit, in order; it must not block."""
+        """`reader` is called with every commit, in order; it must not block. One that raises is
+        passed over for this commit, with an alarm: it never stops the line.
+        """
         self._readers.append(reader)
 
     # ---- start
@@ -123,35 +149,41 @@ class Sequencer:
         loaded = await self._snapshots.load()
         last = await self._journal.last()
         if loaded is not None and last is not None and loaded[0] <= last.seq:
-            self._restore(loaded[1])
+            await self._restore(loaded[1])
         async for record in self._journal.read(after_seq=self.state.seq):
             self._learn(record)
         log.info("recovered", seq=self.state.seq, epoch=self.state.epoch)
 
-    def _restore(self, raw: bytes) -> None:
+    async def _restore(self, raw: bytes) -> None:
         try:
             snapshot = msgspec.json.decode(raw, type=_Snapshot)
             if snapshot.schema != state_schema():
                 log.info("snapshot_of_another_version", mend="the journal is folded instead")
                 return
-            self.state = decode_state(bytes(snapshot.state))
+            state = decode_state(bytes(snapshot.state))
         except msgspec.MsgspecError as fault:
             log.warning("snapshot_unreadable", fault=str(fault), mend="the journal is folded")
             return
-        self._chain = snapshot.chain
-        self._seen = OrderedDict((c, (seq, created)) for c, seq, created in snapshot.seen)
-        self._snapshot_seq = self.state.seq
+        there = await self._journal.get([state.seq])
+        if there and there[0].chain != snapshot.chain:
+            log.error("snapshot_of_another_journal", seq=state.seq, mend="run dispatch120 verify")
+            return
+        self.state, self._chain = state, snapshot.chain
+        self._seen = OrderedDict(snapshot.seen)
+        self._snapshot_seq = state.seq
 
     def _learn(self, record: Record) -> State:
         before = self.state
         self.state = evolve(before, record)
         self._chain = record.chain
-        created = self._seen.get(record.command_id, (0, ""))[1] or _created(record)
-        self._remember(record.command_id, record.seq, created)
+        earlier = self._seen.get(record.command_id, _Known())
+        fault = record.body.error if isinstance(record.body, CommandQuarantined) else ""
+        known = _Known(record.seq, earlier.created or _created(record), earlier.fault or fault)
+        self._remember(record.command_id, known)
         return before
 
-    def _remember(self, command_id: CommandId, seq: int, created: str) -> None:
-        self._seen[command_id] = (seq, created)
+    def _remember(self, command_id: CommandId, known: _Known) -> None:
+        self._seen[command_id] = known
         self._seen.move_to_end(command_id)
         while len(self._seen) > SEEN_COMMANDS_MAX:
             self._seen.popitem(last=False)
@@ -164,7 +196,7 @@ class Sequencer:
             body=OpenEpoch(epoch=epoch, node=node),
         )
         group = _Group(state=self.state, chain=self._chain)
-        self._take(group, decide(self.state, envelope, self._context()), envelope.command_id)
+        self._take(group, decide(self.state, envelope, self._context(self.state)), _Known())
         await self._journal.append(group.records)
         self._commit(group)
 
@@ -176,7 +208,10 @@ class Sequencer:
         Raises:
             InboxFull: nothing was done; send again.
             JournalUnavailable: the outcome is unknown; send again under the same id.
+            StaleEpoch: another machine writes now; send it there under the same id.
         """
+        if self._ended:
+            raise JournalUnavailable(self._ended)
         answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         try:
             self._inbox.put_nowait(_Waiting(envelope, answer))
@@ -195,16 +230,26 @@ class Sequencer:
         Raises:
             StaleEpoch: another machine writes now.
         """
-        while True:
-            batch = [await self._inbox.get()]
-            while len(batch) < BATCH_COMMANDS_MAX and not self._inbox.empty():
-                batch.append(self._inbox.get_nowait())
-            await self._commit_batch(batch)
-            if self.state.seq - self._snapshot_seq >= SNAPSHOT_RECORDS:
-                await self.snapshot()
+        try:
+            while True:
+                batch = [await self._inbox.get()]
+                while len(batch) < BATCH_COMMANDS_MAX and not self._inbox.empty():
+                    batch.append(self._inbox.get_nowait())
+                await self._commit_batch(batch)
+                if self.state.seq - self._snapshot_seq >= SNAPSHOT_RECORDS:
+                    await self.snapshot()
+        finally:
+            self._end("the writer has ended")
+
+    def _end(self, why: str) -> None:
+        """Nobody may wait for ever for a writer that is no more."""
+        self._ended = why
+        while not self._inbox.empty():
+            _fail([self._inbox.get_nowait().answer], JournalUnavailable(why))
 
     async def _commit_batch(self, batch: Sequence[_Waiting]) -> None:
         group = _Group(state=self.state, chain=self._chain)
+        askers = [waiting.answer for waiting in batch]
         for waiting in batch:
             group.answers.append((waiting.answer, self._decide(group, waiting.envelope)))
         try:
@@ -212,14 +257,14 @@ class Sequencer:
                 await self._journal.append(group.records)
         except JournalUnavailable as fault:
             log.exception("commit_outcome_unknown", records=len(group.records))
-            for answer, _ in group.answers:
-                if not answer.done():
-                    answer.set_exception(JournalUnavailable(str(fault)))
+            _fail(askers, JournalUnavailable(str(fault)))
             await self._read_again()
             return
+        except StaleEpoch as fault:
+            _fail(askers, StaleEpoch(str(fault)))
+            raise
         except BaseException:
-            for answer, _ in group.answers:
-                answer.cancel()
+            _fail(askers, JournalUnavailable("the writer ended while it wrote"))
             raise
         self._commit(group)
         for answer, result in group.answers:
@@ -228,17 +273,20 @@ class Sequencer:
 
     def _decide(self, group: _Group, envelope: Envelope) -> CommandResult:
         command_id = envelope.command_id
-        known = group.created.get(command_id) or self._seen.get(command_id)
+        known = group.known.get(command_id) or self._seen.get(command_id)
+        if known is not None and known.fault:
+            return _quarantined(command_id, known.fault)
         if known is not None:
             return Accepted(
                 command_id=command_id,
-                seq=known[0],
+                seq=known.seq,
                 epoch=group.state.epoch,
-                created=known[1],
+                created=known.created,
                 repeated=True,
             )
         try:
-            decision = decide(group.state, envelope, self._context())
+            decision = decide(group.state, envelope, self._context(group.state))
+            self._take(group, decision, _Known(created=decision.created))
         except CommandRefused as refusal:
             return Refused(
                 command_id=command_id,
@@ -248,10 +296,8 @@ class Sequencer:
             )
         except Exception as fault:
             log.exception("command_quarantined", command=type(envelope.body).__name__)
-            decision = quarantine(group.state, envelope, self._context(), repr(fault))
-            self._take(group, decision, command_id)
-            return Refused(command_id=command_id, code="quarantined", detail=repr(fault)[:500])
-        self._take(group, decision, command_id)
+            self._set_aside(group, envelope, _plain(repr(fault)))
+            return _quarantined(command_id, repr(fault))
         return Accepted(
             command_id=command_id,
             seq=group.state.seq,
@@ -259,22 +305,38 @@ class Sequencer:
             created=decision.created,
         )
 
-    def _take(self, group: _Group, decision: Decision, command_id: CommandId) -> None:
-        for record, state in zip(decision.records, decision.states, strict=True):
-            group.chain = chain_of(group.chain, record)
-            group.records.append(msgspec.structs.replace(record, chain=group.chain))
-            group.states.append(state)
-        if decision.states:
-            group.state = decision.states[-1]
-            group.created[command_id] = (group.state.seq, decision.created)
+    def _set_aside(self, group: _Group, envelope: Envelope, fault: str) -> None:
+        context = self._context(group.state)
+        try:
+            decision = quarantine(group.state, envelope, context, fault)
+            self._take(group, decision, _Known(fault=fault))
+        except Exception:  # its very id or actor cannot be written: the log is all that is left
+            log.exception("command_unwritable", command=type(envelope.body).__name__)
+
+    def _take(self, group: _Group, decision: Decision, known: _Known) -> None:
+        """Let a decision be part of the group, if the journal could hold each of its records.
+
+        Raises:
+            BadInput: a record cannot be written; the group is as it was.
+        """
+        sealed = seal(decision.records, group.chain)
+        for record in sealed:
+            encode(record)
+        if not sealed:
+            return
+        group.records.extend(sealed)
+        group.states.extend(decision.states)
+        group.state, group.chain = decision.states[-1], sealed[-1].chain
+        known = msgspec.structs.replace(known, seq=group.state.seq)
+        group.known[sealed[-1].command_id] = known
 
     def _commit(self, group: _Group) -> None:
         if not group.records:
             return
         before = self.state
         self.state, self._chain = group.state, group.chain
-        for command_id, (seq, created) in group.created.items():
-            self._remember(command_id, seq, created)
+        for command_id, known in group.known.items():
+            self._remember(command_id, known)
         self._tell(before, tuple(group.records), tuple(group.states))
 
     def _tell(self, before: State, records: tuple[Record, ...], states: tuple[State, ...]) -> None:
@@ -285,10 +347,30 @@ class Sequencer:
             earlier = state
         commit = Commit(before=before, records=records, states=states, effects=tuple(effects))
         for reader in self._readers:
-            reader(commit)
+            try:
+                reader(commit)
+            except Exception as fault:
+                self._reader_failed(fault)
+
+    def _reader_failed(self, fault: Exception) -> None:
+        """History is history whatever a reader makes of it; a person must know."""
+        self.reader_faults += 1
+        log.exception("reader_failed", mend="restart the core; report this fault")
+        alarm = Envelope(
+            command_id=CommandId(f"reader:{self.state.epoch}:{self.state.seq}"),
+            actor=SYSTEM_ACTOR,
+            body=RaiseAlarm(code="reader_failed", detail=type(fault).__name__),
+        )
+        if "reader_failed" not in self.state.alarms and not self._inbox.full():
+            answer = asyncio.get_running_loop().create_future()
+            self._inbox.put_nowait(_Waiting(alarm, answer))
 
     async def _read_again(self) -> None:
-        """After an unknown outcome: what the journal has is what happened."""
+        """After an unknown outcome: what the journal has is what happened.
+
+        Raises:
+            StaleEpoch: another machine has written meanwhile.
+        """
         records: list[Record] | None = None
         while records is None:
             try:
@@ -296,15 +378,18 @@ class Sequencer:
             except JournalUnavailable:
                 await asyncio.sleep(0.2)
         before, states = self.state, []
+        newest = max((record.epoch for record in records), default=0)
+        if newest > before.epoch:
+            raise StaleEpoch(f"epoch {newest} was opened while {before.epoch} could not write")
         for record in records:
             self._learn(record)
             states.append(self.state)
         if records:
             self._tell(before, tuple(records), tuple(states))
 
-    def _context(self) -> Context:
+    def _context(self, state: State) -> Context:
         return Context(
-            at_ms=max(self._clock.now_ms(), self.state.at_ms),
+            at_ms=max(self._clock.now_ms(), state.at_ms),
             protocols=self._protocols,
             settings=self._settings,
         )
@@ -314,7 +399,7 @@ class Sequencer:
     async def snapshot(self) -> None:
         """Save the committed state; a failure costs only start-up time and is logged."""
         state, chain = self.state, self._chain
-        seen = [(c, seq, created) for c, (seq, created) in self._seen.items()]
+        seen = list(self._seen.items())
         self._snapshot_seq = state.seq
 
         def encode() -> bytes:
@@ -326,6 +411,21 @@ class Sequencer:
             await self._snapshots.save(seq=state.seq, state=await asyncio.to_thread(encode))
         except OSError:
             log.exception("snapshot_failed", mend="check the data folder's disk")
+
+
+def _fail(answers: Sequence["asyncio.Future[CommandResult]"], fault: Dispatch120Error) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(type(fault)(*fault.args))
+
+
+def _quarantined(command_id: CommandId, fault: str) -> Refused:
+    return Refused(command_id=command_id, code="quarantined", detail=_plain(fault)[:500])
+
+
+def _plain(text: str) -> str:
+    """Text that JSON can hold, whatever broke."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _created(record: Record) -> str:

@@ -86,6 +86,8 @@ class Settings(Part, frozen=True):
     region_dir: str = ""
     """A region pack (`python -m avl.region.from_osm`); empty means `<data_dir>/region`."""
     demo: bool = False
+    pace: Annotated[float, msgspec.Meta(ge=1, le=60)] = 1.0
+    """So much faster than life the demo's people are."""
     secret: Annotated[str, msgspec.Meta(min_length=16)] = ""
     """Shared by the parts of this centre; signs sessions. Made on the first start when empty."""
     seats: tuple[SeatPart, ...] = ()

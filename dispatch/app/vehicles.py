@@ -12,6 +12,7 @@ from dispatch.contracts.commands import ClearAlarm, Envelope, RaiseAlarm
 from dispatch.contracts.effects import AlertUnit, IssuedEffect, RecallUnit
 from dispatch.contracts.errors import Dispatch120Error
 from dispatch.contracts.events import Record
+from dispatch.contracts.ids import UnitId
 from dispatch.contracts.ports import CommandPort
 from dispatch.contracts.things import Actor
 from dispatch.contracts.words import Role
@@ -45,6 +46,7 @@ class VehicleDesk:
         self._jobs: asyncio.Queue[Envelope] = asyncio.Queue(JOBS_MAX)
         self._told: asyncio.Queue[IssuedEffect] = asyncio.Queue(JOBS_MAX)
         self._updates: dict[str, Record] = {}
+        self._over: set[UnitId] = set()
         self._wake = asyncio.Event()
         self.state = State()
         self.dropped = 0
@@ -81,6 +83,17 @@ class VehicleDesk:
 
     # ---- missions out
 
+    def forget_old(self) -> None:
+        """At a start: whoever has no mission, and is owed no recall, is told nothing any more."""
+        owed = {
+            issued.effect.unit_id
+            for issued in self.state.pending.values()
+            if isinstance(issued.effect, AlertUnit | RecallUnit)
+        }
+        free = {u for u, unit in self.state.units.items() if unit.mission_id is None}
+        self._over |= free - owed
+        self._wake.set()
+
     def perform(self, issued: IssuedEffect) -> None:
         """Alert or recall; the vehicle's receipt settles it."""
         if isinstance(issued.effect, AlertUnit | RecallUnit):
@@ -88,8 +101,13 @@ class VehicleDesk:
             self._wake.set()
 
     def changed(self, before: State, after: State, records: tuple[Record, ...]) -> None:
-        """Tell vehicles whose mission now reads differently."""
+        """Tell vehicles whose mission now reads differently, or is over."""
         for mission in after.missions.values():
+            if mission.over and not mission.recalled:
+                was = before.missions.get(mission.mission_id)
+                if was is not None and not was.over:
+                    self._over.add(mission.unit_id)
+                    self._wake.set()
             touched = mission is not before.missions.get(mission.mission_id) or (
                 after.incidents[mission.incident_id]
                 is not before.incidents.get(mission.incident_id)
@@ -104,6 +122,9 @@ class VehicleDesk:
             self._wake.clear()
             while not self._told.empty():
                 await self._alert(self._told.get_nowait())
+            over, self._over = self._over, set()
+            for unit_id in sorted(over):
+                await self._avl.clear_mission(unit_id)
             updates, self._updates = self._updates, {}
             for mission_id, record in updates.items():
                 await self._update(mission_id, record)

@@ -293,10 +293,11 @@ class SetDuty(Command, frozen=True, tag="set_duty"):
 
 
 class RecordVitals(Command, frozen=True, tag="record_vitals"):
-    """One set of vital signs."""
+    """One set of vital signs. `unit_id` says which vehicle sent it, where a vehicle did."""
 
     mission_id: MissionId
     vitals: Vitals
+    unit_id: UnitId | None = None
 
 
 class ChooseHospital(Command, frozen=True, tag="choose_hospital"):

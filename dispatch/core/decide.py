@@ -42,7 +42,10 @@ def decide(state: State, envelope: Envelope, context: Context) -> Decision:
 def quarantine(state: State, envelope: Envelope, context: Context, error: str) -> Decision:
     """A command that broke `decide` is set aside, with an alarm."""
     draft = Draft(state, envelope, context, evolve)
-    command = msgspec.json.encode(envelope.body).decode()
+    try:
+        command = msgspec.json.encode(envelope.body).decode()
+    except (UnicodeError, TypeError, OverflowError):  # what has no JSON may be what broke it
+        command = ascii(envelope.body)
     draft.add(ev.CommandQuarantined(command=command[:8000], error=error[:2000]))
     system.raise_alarm(draft, f"command_quarantined/{envelope.command_id}", error[:200])
     return Decision(records=tuple(draft.records), states=tuple(draft.states))

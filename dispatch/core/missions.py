@@ -258,6 +258,8 @@ def set_duty(draft: Draft, command: cmd.SetDuty) -> None:
 def record_vitals(draft: Draft, command: cmd.RecordVitals) -> None:
     """What the crew measured; values that no device can show are refused."""
     mission = known_mission(draft.state, command.mission_id)
+    if command.unit_id is not None and command.unit_id != mission.unit_id:
+        raise CommandRefused("mission_unknown", field="mission_id", detail="another unit's")
     for field, (low, high) in VITALS_RANGE.items():
         value = getattr(command.vitals, field)
         if value is not None and not low <= value <= high:
