@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dispatch.app import accounts, checks, verify
+from dispatch.app import accounts, checks, planning, verify
 from dispatch.app.parts import demo_settings
 from dispatch.app.run import RunOptions
 from dispatch.app.run import run as run_machine
@@ -18,6 +18,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 bench = typer.Typer(no_args_is_help=True, help="Measure. --json prints one object as last line.")
 app.add_typer(bench, name="bench")
 app.add_typer(accounts.app, name="user")
+app.command()(planning.seats)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 DataOption = Annotated[Path, typer.Option("--data", help="Data folder of the demo.")]
