@@ -676,11 +676,12 @@ export interface RecallMission {
   reason?: string;
 }
 
-/** One set of vital signs. */
+/** One set of vital signs. `unit_id` says which vehicle sent it, where a vehicle did. */
 export interface RecordVitals {
   type: "record_vitals";
   mission_id: string;
   vitals: Vitals;
+  unit_id?: string;
 }
 
 /** The recording is whole on disk. `path` is relative to the recordings' folder; caller left, seat right; `started_at_ms` is the wall time of its first sample. */
