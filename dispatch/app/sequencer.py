@@ -5,7 +5,6 @@ trusted: the journal is read again, and whoever asked is told to ask again under
 """
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
+from dispatch.app.known import Known, Snapshot, created_by, state_schema
 from dispatch.contracts.commands import (
     Accepted,
     CommandResult,
@@ -28,13 +28,7 @@ from dispatch.contracts.errors import (
     JournalUnavailable,
     StaleEpoch,
 )
-from dispatch.contracts.events import (
-    CallOffered,
-    CommandQuarantined,
-    IncidentOpened,
-    Record,
-    UnitAssigned,
-)
+from dispatch.contracts.events import CommandQuarantined, Record
 from dispatch.contracts.ids import CommandId
 from dispatch.contracts.ports import Clock, Journal, SnapshotStore
 from dispatch.contracts.things import Actor
@@ -76,21 +70,6 @@ class Commit:
         return self.states[-1]
 
 
-class _Known(msgspec.Struct, frozen=True):
-    """What became of a command: its last record, what it opened, or why it was set aside."""
-
-    seq: int = 0
-    created: str = ""
-    fault: str = ""
-
-
-class _Snapshot(msgspec.Struct, kw_only=True):
-    schema: str
-    chain: str
-    seen: list[tuple[CommandId, _Known]]
-    state: msgspec.Raw
-
-
 @dataclass(slots=True)
 class _Waiting:
     envelope: Envelope
@@ -108,7 +87,7 @@ class _Group:
     answers: list[tuple["asyncio.Future[CommandResult]", CommandResult]] = field(
         default_factory=list
     )
-    known: dict[CommandId, _Known] = field(default_factory=dict)
+    known: dict[CommandId, Known] = field(default_factory=dict)
 
 
 class Sequencer:
@@ -128,7 +107,7 @@ class Sequencer:
         self._protocols = protocols
         self._settings = settings
         self._inbox: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=INBOX_COMMANDS_MAX)
-        self._seen: OrderedDict[CommandId, _Known] = OrderedDict()
+        self._seen: OrderedDict[CommandId, Known] = OrderedDict()
         self._chain = FIRST_CHAIN
         self._snapshot_seq = 0
         self._readers: list[Callable[[Commit], None]] = []
@@ -156,7 +135,7 @@ class Sequencer:
 
     async def _restore(self, raw: bytes) -> None:
         try:
-            snapshot = msgspec.json.decode(raw, type=_Snapshot)
+            snapshot = msgspec.json.decode(raw, type=Snapshot)
             if snapshot.schema != state_schema():
                 log.info("snapshot_of_another_version", mend="the journal is folded instead")
                 return
@@ -176,13 +155,13 @@ class Sequencer:
         before = self.state
         self.state = evolve(before, record)
         self._chain = record.chain
-        earlier = self._seen.get(record.command_id, _Known())
+        earlier = self._seen.get(record.command_id, Known())
         fault = record.body.error if isinstance(record.body, CommandQuarantined) else ""
-        known = _Known(record.seq, earlier.created or _created(record), earlier.fault or fault)
+        known = Known(record.seq, earlier.created or created_by(record), earlier.fault or fault)
         self._remember(record.command_id, known)
         return before
 
-    def _remember(self, command_id: CommandId, known: _Known) -> None:
+    def _remember(self, command_id: CommandId, known: Known) -> None:
         self._seen[command_id] = known
         self._seen.move_to_end(command_id)
         while len(self._seen) > SEEN_COMMANDS_MAX:
@@ -196,7 +175,7 @@ class Sequencer:
             body=OpenEpoch(epoch=epoch, node=node),
         )
         group = _Group(state=self.state, chain=self._chain)
-        self._take(group, decide(self.state, envelope, self._context(self.state)), _Known())
+        self._take(group, decide(self.state, envelope, self._context(self.state)), Known())
         await self._journal.append(group.records)
         self._commit(group)
 
@@ -286,7 +265,7 @@ class Sequencer:
             )
         try:
             decision = decide(group.state, envelope, self._context(group.state))
-            self._take(group, decision, _Known(created=decision.created))
+            self._take(group, decision, Known(created=decision.created))
         except CommandRefused as refusal:
             return Refused(
                 command_id=command_id,
@@ -309,11 +288,11 @@ class Sequencer:
         context = self._context(group.state)
         try:
             decision = quarantine(group.state, envelope, context, fault)
-            self._take(group, decision, _Known(fault=fault))
+            self._take(group, decision, Known(fault=fault))
         except Exception:  # its very id or actor cannot be written: the log is all that is left
             log.exception("command_unwritable", command=type(envelope.body).__name__)
 
-    def _take(self, group: _Group, decision: Decision, known: _Known) -> None:
+    def _take(self, group: _Group, decision: Decision, known: Known) -> None:
         """Let a decision be part of the group, if the journal could hold each of its records.
 
         Raises:
@@ -350,12 +329,12 @@ class Sequencer:
             try:
                 reader(commit)
             except Exception as fault:
+                log.exception("reader_failed", mend="restart the core; report this fault")
                 self._reader_failed(fault)
 
     def _reader_failed(self, fault: Exception) -> None:
         """History is history whatever a reader makes of it; a person must know."""
         self.reader_faults += 1
-        log.exception("reader_failed", mend="restart the core; report this fault")
         alarm = Envelope(
             command_id=CommandId(f"reader:{self.state.epoch}:{self.state.seq}"),
             actor=SYSTEM_ACTOR,
@@ -404,7 +383,7 @@ class Sequencer:
 
         def encode() -> bytes:
             raw = msgspec.Raw(encode_state(state))
-            whole = _Snapshot(schema=state_schema(), chain=chain, seen=seen, state=raw)
+            whole = Snapshot(schema=state_schema(), chain=chain, seen=seen, state=raw)
             return msgspec.json.encode(whole)
 
         try:
@@ -426,27 +405,3 @@ def _quarantined(command_id: CommandId, fault: str) -> Refused:
 def _plain(text: str) -> str:
     """Text that JSON can hold, whatever broke."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _created(record: Record) -> str:
-    """The id of what a command opened, from its first opening event."""
-    match record.body:
-        case CallOffered(call_id=created) | IncidentOpened(incident_id=created):
-            return str(created)
-        case UnitAssigned(mission_id=created):
-            return str(created)
-        case _:
-            return ""
-
-
-def state_schema() -> str:
-    """Changes whenever the state's shape does: a snapshot of another shape is not read."""
-    return _SCHEMA
-
-
-def _schema_digest() -> str:
-    shape = msgspec.json.encode(msgspec.json.schema(State), order="sorted")
-    return hashlib.sha256(shape).hexdigest()
-
-
-_SCHEMA = _schema_digest()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dispatch.app.sequencer import _created
+from dispatch.app.known import created_by
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.commands import AnyCommand, Envelope
@@ -70,7 +70,7 @@ class Centre(RuleBasedStateMachine):
             self.read(record, before, after)
             before = after
         self.state = before
-        told = next((c for r in decision.records if (c := _created(r))), "")
+        told = next((c for r in decision.records if (c := created_by(r))), "")
         assert not decision.records or told == decision.created
         self.records.extend(decision.records)
 
