@@ -96,7 +96,7 @@ async def test_the_core_is_killed_at_every_turn_and_the_mission_goes_on(
         incident_id = call["incident_id"]
         await give(seat, "choose_complaint", incident_id=incident_id, complaint="chest_pain")
         incident = await shown(
-            seat, "incident", lambda i: i["incident_id"] == incident_id and i.get("proposals")
+            seat, "incident", lambda i: i["incident_id"] == incident_id and bool(i.get("proposals"))
         )
         unit_id = incident["proposals"][0]["unit_id"]
         fleet.receipts = False
