@@ -95,6 +95,8 @@ def _denied_to_crew(viewer: Viewer, body: AnyCommand, state: State) -> Denied | 
             body.unit_id != viewer.unit_id
         ):
             return Denied(code="not_your_unit", field="body.unit_id")
+        case cmd.RecordVitals(unit_id=unit_id) if unit_id not in (None, viewer.unit_id):
+            return Denied(code="not_your_unit", field="body.unit_id")
         case cmd.ReachStatus(source=source) if source is not StepSource.TABLET:
             return Denied(code="wrong_source", field="body.source", detail="a tablet says tablet")
         case cmd.ReachStatus(mission_id=None) | cmd.SetDuty():

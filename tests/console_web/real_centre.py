@@ -27,7 +27,7 @@ from console_web.server.deps import (
     WebSettings,
 )
 from console_web.server.hub import ScreenHub
-from console_web.server.users import User, UsersStore, hash_password
+from console_web.server.users import User, UsersStore
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import Accepted, AnyCommand, CommandResult, Envelope, Refused
 from dispatch.contracts.errors import CommandRefused
@@ -63,7 +63,8 @@ from triage.load import load_bundled
 SYSTEM = Actor(role=Role.SYSTEM, id="test")
 PROTOCOLS = load_bundled()
 PASSWORD = "for tests"
-HASH = hash_password(PASSWORD, n=16)
+HASH = "scrypt$16$8$1$m0txz8rUdu/4xwZp3kQRdg==$6W4VfAeZN5TipcO6G0IjoSPgyWV7ntnDnFk0RrxurSE="
+"""Of that password; the same in every process, so that a session outlives a restart."""
 SCENE = Position(lat=41.7612, lon=86.1523)
 U1, U2, H1, H2 = UnitId("U1"), UnitId("U2"), HospitalId("H1"), HospitalId("H2")
 USERS = (
@@ -423,7 +424,7 @@ class Serving:
 
     async def __aenter__(self) -> "Serving":
         self._task = asyncio.ensure_future(self._server.serve())
-        while not self._server.started:
+        while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.005)
         self.port = self._server.servers[0].sockets[0].getsockname()[1]
         return self
@@ -494,7 +495,9 @@ def _board(centre: Centre) -> None:
         mission_id = centre.send(incident_id, UnitId(f"U{n}"))
         arrival_id = centre.board(mission_id, H2)
         eta_at_ms = now_ms + eta_s * 1000
-        centre.tell(cmd.ReviseEta(mission_id=mission_id, eta_at_ms=eta_at_ms, to="hospital"))
+        said_at_ms = now_ms - 90_000 if n == 2 else now_ms  # of the second nothing was heard since
+        revised = cmd.ReviseEta(mission_id=mission_id, eta_at_ms=eta_at_ms, to="hospital")
+        centre.tell(revised, at_ms=said_at_ms)
         if n != 2:
             centre.expected[MissionId(mission_id)] = eta_at_ms
         if values:

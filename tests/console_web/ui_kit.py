@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -92,9 +93,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def sign_in(browser: Browser, base: str, user: str, password: str, query: str = "") -> Page:
-    """A page after log-in; its `faults` gather what the browser's console complains of."""
-    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+def sign_in(
+    browser: Browser,
+    base: str,
+    user: str,
+    password: str,
+    query: str = "",
+    *,
+    workers: Literal["allow", "block"] = "allow",
+) -> Page:
+    """A page after log-in. Without service workers, what the page asks for can be held up."""
+    page = browser.new_page(viewport={"width": 1920, "height": 1080}, service_workers=workers)
     page.goto(f"{base}/index.html{query}")
     page.fill("input[name=user]", user)
     page.fill("input[name=password]", password)

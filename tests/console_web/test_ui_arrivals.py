@@ -1,0 +1,84 @@
+"""The arrival board in Chromium: acknowledge by key, the clerk's number, honest ETAs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.console_web.real_centre import PASSWORD
+from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("board")
+    process = Served("tests.console_web.real_centre", "--folder", str(folder), "--story", "board")
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def board(browser: Browser, served: Served) -> Iterator[Page]:
+    page = sign_in(browser, served.base, "ed2", PASSWORD)
+    expect(page.locator("li.row")).to_have_count(6)
+    yield page
+    page.context.close()
+
+
+def test_rows_stand_by_eta_with_arrows_and_the_green_channel(board: Page) -> None:
+    expect(board.locator("[data-test=expected]")).to_have_text("6")
+    first = board.locator("li.row").first
+    expect(first).to_contain_text("胸痛")
+    expect(first).to_contain_text("绿色通道 · 胸痛中心")
+    expect(first.locator(".spo2_pct.low")).to_contain_text("93▼")
+    expect(first.locator(".hr_per_min.high")).to_contain_text("112▲")
+    expect(first).to_contain_text("艾*")
+    assert "13909960001" not in board.content()
+
+
+def test_a_key_acknowledges_the_row_of_that_number(board: Page) -> None:
+    row = board.locator("li.row").first
+    expect(row.locator("[data-test=acknowledge]")).to_be_visible()
+    board.keyboard.press("1")
+    expect(row).to_contain_text("已确认")
+    expect(board.locator("li.row").nth(2).locator("[data-test=acknowledge]")).to_be_visible()
+
+
+def test_the_clerk_types_bed_and_number_where_there_is_no_feed(board: Page) -> None:
+    row = board.locator("li.row").nth(2)
+    row.locator("[data-test=number]").click()
+    board.keyboard.type("ZY-3")  # the 3 is text here, and acknowledges nothing
+    board.keyboard.press("Enter")
+    expect(row).to_contain_text("ZY-3")
+    expect(row.locator("[data-test=acknowledge]")).to_be_visible()
+    row.locator("[data-test=bed]").click()
+    board.keyboard.type("12")
+    board.keyboard.press("Enter")
+    expect(row.locator("[data-test=bed]")).to_contain_text("12")
+
+
+def test_an_eta_that_nobody_renews_goes_grey_and_says_how_old_it_is(board: Page) -> None:
+    old = board.locator("li.row").nth(1)
+    expect(old.locator(".left.stale")).to_be_visible()
+    expect(old).to_contain_text("未更新")
+    expect(board.locator("li.row").first.locator(".left.stale")).to_have_count(0)
+
+
+def test_a_dead_server_is_seen_and_the_board_comes_back(board: Page, served: Served) -> None:
+    assert axe_violations(board) == []
+    port = served.port
+    served.kill()
+    expect(board.locator(".cut")).to_be_visible(timeout=15_000)
+    expect(board.locator("li.row")).to_have_count(6)
+    arguments = [str(item) for item in served.process.args]  # type: ignore[union-attr]
+    again = Served("tests.console_web.real_centre", *arguments[5 + 2 :], port=port)
+    served.process = again.process
+    expect(board.locator(".connected")).to_be_visible(timeout=20_000)
+    expect(board.locator("li.row")).to_have_count(6)

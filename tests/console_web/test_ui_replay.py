@@ -1,0 +1,108 @@
+"""The replay in Chromium: one playhead through events, sound, lanes and map."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.console_web.real_centre import PASSWORD
+from tests.console_web.ui_kit import ARGS, CHROMIUM, Served, axe_violations, sign_in
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[*ARGS, "--autoplay-policy=no-user-gesture-required", "--mute-audio"],
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("replay")
+    process = Served("tests.console_web.real_centre", "--folder", str(folder), "--story", "replay")
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def replay(browser: Browser, served: Served) -> Iterator[Page]:
+    page = sign_in(browser, served.base, "chief", PASSWORD)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.fill("[data-test=search]", "人民东路 胸痛")
+    page.locator(".picker li button").first.click()
+    expect(page.locator("[data-test=lanes]")).to_be_visible()
+    yield page
+    page.context.close()
+    assert faults == []
+
+
+def head_s(page: Page) -> int:
+    minutes, seconds = page.inner_text("[data-test=head]").split(":")
+    return int(minutes) * 60 + int(seconds)
+
+
+def test_the_sound_is_the_clock_while_it_plays(replay: Page) -> None:
+    for _ in range(2):
+        replay.keyboard.press("ArrowRight")
+    replay.keyboard.press("Space")
+    expect(replay.locator("[data-test=sounding]")).to_be_visible()
+    expect(replay.locator("[data-test=head]")).to_have_text("0:12", timeout=15_000)
+    replay.keyboard.press("4")
+    expect(replay.locator("[data-test=sounding]")).to_have_count(0)  # mute above 4×
+    replay.keyboard.press("Space")
+
+
+def test_keys_scrub_and_step_from_event_to_event(replay: Page) -> None:
+    assert head_s(replay) == 0
+    replay.keyboard.press("ArrowRight")
+    assert head_s(replay) == 5
+    replay.keyboard.press("Shift+ArrowRight")
+    assert head_s(replay) == 65
+    replay.keyboard.press("ArrowLeft")
+    assert head_s(replay) == 60
+    replay.keyboard.press("n")
+    expect(replay.locator(".events .current")).to_contain_text("出车")
+    replay.keyboard.press("p")
+    expect(replay.locator(".events .current")).not_to_contain_text("出车")
+
+
+def test_pressing_in_the_lanes_moves_the_playhead(replay: Page) -> None:
+    lanes = replay.locator("[data-test=lanes]")
+    box = lanes.bounding_box()
+    assert box is not None
+    replay.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 60)
+    first = head_s(replay)
+    assert first > 30
+    replay.keyboard.press("0")  # the whole story: the same place is later now
+    replay.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 60)
+    assert head_s(replay) > first * 3
+
+
+def test_the_call_is_no_sliver_and_the_view_zooms(replay: Page) -> None:
+    window = replay.locator(".strip .window")
+    strip = replay.locator(".strip")
+    first, whole = window.bounding_box(), strip.bounding_box()
+    assert first is not None
+    assert whole is not None
+    assert first["width"] < whole["width"] / 4  # it begins with the call, not with the whole hour
+    replay.keyboard.press("+")
+    nearer = window.bounding_box()
+    assert nearer is not None
+    assert nearer["width"] < first["width"]
+    replay.keyboard.press("0")
+    all_of_it = window.bounding_box()
+    assert all_of_it is not None
+    assert all_of_it["width"] > whole["width"] * 0.95
+
+
+def test_axe_is_content(replay: Page) -> None:
+    assert axe_violations(replay) == []
+    replay.keyboard.press("l")
+    expect(replay.locator(".picker")).to_be_visible()
+    assert axe_violations(replay) == []
