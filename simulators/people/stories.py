@@ -102,10 +102,12 @@ class Storyteller:
 
 
 def pidf_of(story: CallerStory) -> str:
-    """The story's location as PIDF-LO (RFC 5491 circle); empty when the call brings none."""
-    if story.accuracy_m is None:
-        return ""
-    position = f"{story.position.lat:.6f} {story.position.lon:.6f}"
+    """The story's location as PIDF-LO; empty when the call brings none."""
+    return "" if story.accuracy_m is None else located(story.position, story.accuracy_m)
+
+
+def located(position: Position, accuracy_m: float) -> str:
+    """A position as PIDF-LO (RFC 5491 circle)."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<presence xmlns="urn:ietf:params:xml:ns:pidf" '
@@ -113,7 +115,7 @@ def pidf_of(story: CallerStory) -> str:
         'xmlns:gs="http://www.opengis.net/pidflo/1.0" xmlns:gml="http://www.opengis.net/gml" '
         'entity="pres:caller@example.invalid"><tuple id="t"><status><gp:geopriv>'
         '<gp:location-info><gs:Circle srsName="urn:ogc:def:crs:EPSG::4326">'
-        f"<gml:pos>{position}</gml:pos>"
-        f'<gs:radius uom="urn:ogc:def:uom:EPSG::9001">{story.accuracy_m:.0f}</gs:radius>'
+        f"<gml:pos>{position.lat:.6f} {position.lon:.6f}</gml:pos>"
+        f'<gs:radius uom="urn:ogc:def:uom:EPSG::9001">{accuracy_m:.0f}</gs:radius>'
         "</gs:Circle></gp:location-info><gp:usage-rules/></gp:geopriv></status></tuple></presence>"
     )

@@ -23,6 +23,7 @@ from simulators.callers.control import AgentProcess
 from simulators.hospitals.behaviour import PRESETS
 from simulators.hospitals.his import HisSimulator
 from simulators.people.screen import Entity, Screen
+from simulators.people.stories import located
 
 STEP_M = 100.0
 M_PER_DEG = 111_195.0
@@ -236,21 +237,6 @@ async def seat_phone(machine: Machine, seat_id: str = "01") -> AsyncIterator[Age
         yield phone
 
 
-def pidf(position: Position, accuracy_m: float = 30.0) -> str:
-    """A caller's location (RFC 5491 circle)."""
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<presence xmlns="urn:ietf:params:xml:ns:pidf" '
-        'xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10" '
-        'xmlns:gs="http://www.opengis.net/pidflo/1.0" xmlns:gml="http://www.opengis.net/gml" '
-        'entity="pres:caller@example.invalid"><tuple id="t"><status><gp:geopriv>'
-        '<gp:location-info><gs:Circle srsName="urn:ogc:def:crs:EPSG::4326">'
-        f"<gml:pos>{position.lat:.6f} {position.lon:.6f}</gml:pos>"
-        f'<gs:radius uom="urn:ogc:def:uom:EPSG::9001">{accuracy_m:.0f}</gs:radius>'
-        "</gs:Circle></gp:location-info><gp:usage-rules/></gp:geopriv></status></tuple></presence>"
-    )
-
-
 async def dial(
     machine: Machine, caller: AgentProcess, number: str, place: Position | None, call: str = "a"
 ) -> None:
@@ -262,7 +248,7 @@ async def dial(
             number=number,
             play="tone:440",
             geolocation="<cid:location@example.invalid>" if place else "",
-            pidf=pidf(place) if place else "",
+            pidf=located(place, 30.0) if place else "",
         )
     )
 

@@ -191,9 +191,13 @@ async def on_mqtt(machine: Machine, unit_id: str) -> None:
     await strangers_on_mqtt(machine)
 
 
-def spec(machine: Machine, *topics: str, **fields: str) -> LinkSpec:
-    login = {"username": "fleet", "password": machine.fleet_password, **fields}
-    return LinkSpec(client_id="hostile", subscriptions=tuple((t, 1) for t in topics), **login)
+def spec(machine: Machine, *topics: str, password: str = "") -> LinkSpec:
+    return LinkSpec(
+        client_id="hostile",
+        subscriptions=tuple((t, 1) for t in topics),
+        username="fleet",
+        password=password or machine.fleet_password,
+    )
 
 
 async def too_long_for_mqtt(machine: Machine, unit_id: str) -> None:
