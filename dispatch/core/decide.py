@@ -12,7 +12,7 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.commands import Envelope
 from dispatch.contracts.events import Record
-from dispatch.core import arrivals, calls, incidents, missions, seats, system
+from dispatch.core import acd, arrivals, calls, incidents, missions, seats, system
 from dispatch.core.draft import Context, Draft
 from dispatch.core.evolve import evolve
 from dispatch.core.state import State
@@ -65,7 +65,7 @@ def _route(draft: Draft, envelope: Envelope) -> None:
         case cmd.SettleEffect():
             system.settle_effect(draft, command)
         case cmd.Tick():
-            calls.pass_on(draft)
+            acd.pass_on(draft)
             system.tick(draft)
         case _:
             _route_people(draft, command)
@@ -118,7 +118,7 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.store_recording(draft, command)
         case cmd.SetSeat():
             seats.set_seat(draft, command)
-            calls.pair(draft)
+            acd.pair(draft)
         case cmd.AnswerCall():
             calls.answer(draft, command)
         case cmd.HangUpCall():
