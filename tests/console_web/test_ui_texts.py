@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from console_web import typegen
+from dispatch.allocate.hospitals import HOSPITAL_REASONS
+from dispatch.allocate.units import UNIT_REASONS
 from dispatch.contracts import events, words
 from dispatch.contracts.commands import AnyCommand
 
@@ -111,13 +113,31 @@ def test_every_refusal_of_the_core_has_its_text() -> None:
     assert sorted(one for one in found if f"refused.{one}" not in keys) == []
 
 
+def test_every_reason_of_the_allocator_has_its_text() -> None:
+    keys = set(catalogue("zh"))
+    assert [one for one in (*UNIT_REASONS, *HOSPITAL_REASONS) if f"why.{one}" not in keys] == []
+
+
+def test_every_fault_of_the_web_server_has_its_text() -> None:
+    code = re.compile(r"""\bFault\(\s*\d{3},\s*"(\w+)\"""")
+    server = ROOT / "console_web" / "server"
+    found = {match for path in server.glob("*.py") for match in code.findall(path.read_text())}
+    assert found
+    keys = set(catalogue("zh"))
+    recordings = {"recording_changed", "recording_missing"}  # the replay page tells these itself
+    assert sorted(one for one in found - recordings if f"refused.{one}" not in keys) == []
+
+
 def test_every_alarm_that_is_raised_has_its_text() -> None:
-    code = re.compile(r"""raise_alarm\(\s*draft,\s*f?"([a-z_]+)|RaiseAlarm\(\s*code=f?"([a-z_]+)""")
+    code = re.compile(
+        r"""raise_alarm\(\s*draft,\s*f?"([a-z_]+)|RaiseAlarm\(\s*code=f?"([a-z_]+)"""
+        r"""|ALARM_\w+ = "([a-z_]+)"""
+    )
     found = {
-        one or other
+        next(filter(None, groups))
         for folder in ("dispatch", "telephony", "avl", "failover", "console_web")
         for path in (ROOT / folder).rglob("*.py")
-        for one, other in code.findall(path.read_text())
+        for groups in code.findall(path.read_text())
     }
     assert found
     keys = set(catalogue("zh"))
