@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dispatch.app import accounts, checks, planning, verify
+from dispatch.app import accounts, bench_chain, checks, planning, verify
 from dispatch.app.parts import demo_settings
 from dispatch.app.run import RunOptions
 from dispatch.app.run import run as run_machine
@@ -17,6 +17,7 @@ from dispatch.contracts.errors import Dispatch120Error
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True, help="Measure. --json prints one object as last line.")
 app.add_typer(bench, name="bench")
+bench_chain.register(bench)
 app.add_typer(accounts.app, name="user")
 app.command()(planning.seats)
 
