@@ -16,6 +16,7 @@ from dispatch.views.triage_texts import complaint_text
 
 PLACES_MAX = 12
 INCIDENTS_MAX = 200
+LATEST_MS = 1e14
 
 
 def look_routes(deps: WebDeps, sessions: Sessions, shelf: Shelf) -> APIRouter:
@@ -64,6 +65,12 @@ def look_routes(deps: WebDeps, sessions: Sessions, shelf: Shelf) -> APIRouter:
         if line is None:
             raise Fault(404, "not_found", field="mission_id", detail="no way is known")
         return as_json(line)
+
+    @router.get("/indicators")
+    async def indicators(request: Request) -> Response:
+        require_role(session_of(request, sessions), Role.SUPERVISOR, Role.ADMIN)
+        since_ms = query_float(request, "since_ms", 0, LATEST_MS)
+        return as_json(deps.hub.history.indicators.view(int(since_ms or 0)))
 
     @router.get("/incidents")
     async def incidents(request: Request) -> Response:

@@ -12,11 +12,14 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import ArrivalId, CallId, ComplaintId, IncidentId, MissionId
 from dispatch.contracts.words import Priority
+from dispatch.views.indicators import Indicators
 from dispatch.views.triage_texts import complaint_text
 from triage.engine import ProtocolSet
 
 SEARCH_MAX = 200
 """Lines that one search gives at most."""
+CALLS_WAITING_MAX = 20_000
+"""Calls without an incident that may still come to belong to one."""
 
 
 class IncidentLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,8 @@ class IncidentHistory:
         self._incident_of_arrival: dict[ArrivalId, IncidentId] = {}
         self._recordings: dict[CallId, ev.RecordingStored] = {}
         self._running: dict[IncidentId, set[MissionId]] = {}
+        self.indicators = Indicators()
+        """The other fold that outlives the state."""
         self.seq = 0
 
     def fold(self, record: Record) -> None:
@@ -57,6 +62,7 @@ class IncidentHistory:
         if record.seq <= self.seq:
             return
         self.seq = record.seq
+        self.indicators.fold(record)
         self._learn(record)
         incident_id = self._incident_of(record)
         call_id: CallId | None = getattr(record.body, "call_id", None)
@@ -111,6 +117,8 @@ class IncidentHistory:
             case ev.CallOffered():
                 address = event.location.address if event.location else ""
                 self._calls[event.call_id] = _CallLine(event.caller_number, address, [])
+                if len(self._calls) > CALLS_WAITING_MAX:  # the oldest never became an incident
+                    del self._calls[next(iter(self._calls))]
             case ev.CallLinked(incident_id=incident_id, call_id=call_id):
                 self._join(call_id, incident_id)
             case ev.RecordingStored():
