@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SHOWN_LIMIT_MS = 20_000
 SETTLE_S = 3.0
 """Before the first run: the fleet is on the air, pages have drawn their maps."""
+WATCH_S = 0.1
+"""The pages are watching before the cause comes; what is watched late can only count as slower."""
 KEYS = ("pop_ms", "pop_shown_ms", "tablet_ms", "card_ms", "number_ms")
 AIMS = {"pop_ms": ("p99", 250), "tablet_ms": ("p95", 1000), "card_ms": ("p95", 2000)}
 WHAT = {
@@ -149,6 +151,7 @@ class Bench:
         number = f"199000{run + 1:05}"
         call = f"run{run}"
         shown = asyncio.ensure_future(when(console, ".pop.ringing .number", number))
+        await asyncio.sleep(WATCH_S)
         dialled_ms = time.time_ns() / 1e6
         await caller.send(
             say.Dial(
@@ -165,22 +168,25 @@ class Bench:
             "number => d120.heardAt('call', { caller_number: number, state: 'ringing' })", number
         )
         waits["pop_ms"] = heard_ms - dialled_ms
-        unit_id, plate = await self._choose(console, call, caller)
+        unit_id = await self._choose(console, call, caller)
         tablet = self._crew.get(unit_id)
         if tablet is None:
             tablet = await self._screen(stack, browser, f"crew-{unit_id.lower()}", "tablet")
             self._crew[unit_id] = tablet
+        await tablet.locator(".duty").wait_for()
         there = asyncio.ensure_future(when(tablet, ".card h2", ""))
-        await asyncio.sleep(0)
+        await asyncio.sleep(WATCH_S)
         await console.keyboard.press("Enter")
         sent_ms = await console.evaluate("d120.keys.filter(([k]) => k === 'Enter').at(-1)[1]")
         waits["tablet_ms"] = await there - sent_ms
         await caller.send(say.Hangup(call=call))
         waits |= await self._board(stack, browser, tablet)
-        await self._finish(tablet, plate)
+        await self._finish(tablet)
+        if min(waits.values()) < 0:
+            raise BadInput("run", f"something was seen before its cause: {waits}")
         return waits
 
-    async def _choose(self, console: "Page", call: str, caller: AgentProcess) -> tuple[str, str]:
+    async def _choose(self, console: "Page", call: str, caller: AgentProcess) -> str:
         """Answer, complaint; then the first of our station's units among the proposals."""
         await console.keyboard.press("F1")
         await caller.expect(say.Confirmed, lambda e: e.call == call)
@@ -191,16 +197,15 @@ class Bench:
         for _ in range(6):
             plate = await console.locator(".unit.selected .plate").inner_text()
             if plate in ours:
-                return ours[plate], plate
+                return ours[plate]
             await console.keyboard.press("ArrowDown")
         raise BadInput("proposals", "none of the first station's units is proposed")
 
     async def _board(
         self, stack: AsyncExitStack, browser: "Browser", tablet: "Page"
     ) -> dict[str, float]:
-        key = tablet.locator("[data-test=next]")
         for _ in range(4):  # acknowledged, departed, on scene, with the patient
-            await press(key)
+            await press(tablet)
         choice = tablet.locator("[data-test^=hospital-]").first
         name = (await choice.get_attribute("data-test") or "").removeprefix("hospital-")
         await choice.click()
@@ -215,23 +220,20 @@ class Bench:
         fresh = "li.row" + "".join(f":not([data-test='{one}'])" for one in known)
         card = asyncio.ensure_future(when(board, fresh, ""))
         number = asyncio.ensure_future(when(tablet, "[data-test=admission]", ""))
-        await asyncio.sleep(0)
-        await press(key)
+        await asyncio.sleep(WATCH_S)
+        await press(tablet)
         boarded_ms = await tablet.evaluate("d120.clicks.at(-1)")
         return {"card_ms": await card - boarded_ms, "number_ms": await number - boarded_ms}
 
-    async def _finish(self, tablet: "Page", plate: str) -> None:
-        key = tablet.locator("[data-test=next]")
+    async def _finish(self, tablet: "Page") -> None:
         for _ in range(3):  # at hospital, handed over, available
-            await press(key)
+            await press(tablet)
         await tablet.locator(".duty").wait_for()
-        if not plate:
-            raise BadInput("plate", "is empty")
 
 
-async def press(key: "object") -> None:
+async def press(tablet: "Page") -> None:
     """The crew's next key, once it takes presses again."""
-    await key.click(timeout=SHOWN_LIMIT_MS)  # type: ignore[attr-defined]
+    await tablet.locator("[data-test=next]").click(timeout=SHOWN_LIMIT_MS)
 
 
 async def when(page: "Page", selector: str, text: str) -> float:
