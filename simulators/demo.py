@@ -67,7 +67,10 @@ class Demo:
         async with asyncio.TaskGroup() as tasks:
             phones = tasks.create_task(self._phones(), name="phones")
             tasks.create_task(self._operator(), name="operator")
-            for child in (self._fleet(), self._hospitals()):
+            children = [self._fleet()]
+            if self._region.register.hospitals:
+                children.append(self._hospitals())
+            for child in children:
                 await child.start()
                 tasks.create_task(child.keep(), name=child.name)
             for seat in self._settings.seats[FREE_SEATS:]:

@@ -44,12 +44,16 @@ def run(
     pace: Annotated[float, typer.Option(min=0.1, max=60, help="Simulated people's speed.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the simulated region and people.")] = 120,
     units: Annotated[int, typer.Option(min=1, max=1000, help="Vehicles of the demo.")] = 60,
+    osm: Annotated[
+        Path | None, typer.Option(help="An OpenStreetMap extract instead of the synthetic region.")
+    ] = None,
 ) -> None:
     """Run one machine until Ctrl-C."""
     if config is None and not demo:
         raise typer.BadParameter("give --config FILE, or --demo")
     options = RunOptions(pace=pace, seed=seed, units=units, simulators=not quiet)
-    asyncio.run(run_machine(settings_of(config, data), options))
+    settings = load(config) if config is not None else demo_settings(data, osm)
+    asyncio.run(run_machine(settings, options))
 
 
 @app.command()

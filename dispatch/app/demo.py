@@ -34,7 +34,8 @@ def with_feeds(register: Register, settings: Settings) -> Register:
 def feed_ports(register: Register, settings: Settings) -> range:
     """Ports of the simulated hospital systems, in the register's order."""
     first = settings.feed.port + FEED_PORT_OFFSET
-    return range(first, first + len(register.hospitals) - WITHOUT_FEED)
+    hospitals = len(register.hospitals)
+    return range(first, first + (hospitals - WITHOUT_FEED if hospitals > 1 else hospitals))
 
 
 def demo_accounts(register: Register, settings: Settings) -> tuple[DemoAccount, ...]:

@@ -40,9 +40,14 @@ def runtime_path(settings: Settings) -> Path:
     return settings.data_path / "runtime.json"
 
 
-def demo_settings(data_dir: Path) -> Settings:
-    """The demo: everything on loopback, four seats, a synthetic region."""
-    return Settings(data_dir=str(data_dir.absolute()), demo=True, seats=SEATS, node="a", secret="")
+def demo_settings(data_dir: Path, osm_file: Path | None = None) -> Settings:
+    """The demo: everything on loopback, four seats, a synthetic region or a given map's."""
+    return Settings(
+        data_dir=str(data_dir.absolute()),
+        osm_file=str(osm_file.absolute()) if osm_file is not None else "",
+        demo=True,
+        seats=SEATS,
+    )
 
 
 def settled(settings: Settings) -> Settings:

@@ -19,7 +19,7 @@ def seats(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object as last line.")] = False,
 ) -> None:
-    """Count the seats that answer the busiest hour in time (Erlang C; callers wait, none leaves)."""
+    """Count the seats that answer the busiest hour in time (Erlang C: callers wait)."""
     need = seats_needed(
         calls_per_day=calls_per_day,
         handling_s=handling_s,
@@ -30,7 +30,8 @@ def seats(
     typer.echo(
         f"{need.seats} seats: {need.calls_per_h:.0f} calls in the busiest hour, "
         f"{need.load_erlang:.1f} in hand at once, {need.occupancy:.0%} occupied, "
-        f"{need.answered_share:.1%} answered within {limit_s:g} s, mean wait {need.mean_wait_s:.1f} s"
+        f"{need.answered_share:.1%} answered within {limit_s:g} s, "
+        f"mean wait {need.mean_wait_s:.1f} s"
     )
     if as_json:
         typer.echo(msgspec.json.encode(need).decode())

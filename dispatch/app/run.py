@@ -141,14 +141,14 @@ async def _keep(server: ValkeyServer) -> None:
 
 async def _prepare(settings: Settings, options: RunOptions, progress: Progress) -> None:
     """What the first start makes: in the demo the region and the accounts."""
-    if settings.demo and not (settings.region_path / "register.json").exists():
-        progress.say("生成模拟区域 · making the synthetic region (once)")
-        await _make_region(settings, options)
+    if not (settings.region_path / "register.json").exists():
+        await _make_region(settings, options, progress)
     if not (settings.region_path / "register.json").exists():
         raise BadInput(
             "region_dir",
             f"no region pack in {settings.region_path}",
-            mend="make one from an OpenStreetMap extract: python -m avl.region.from_osm --help",
+            mend="set osm_file to an OpenStreetMap extract, or make a pack with "
+            "python -m avl.region.from_osm",
         )
     if settings.demo and not settings.users_path.exists():
         raw = (settings.region_path / "register.json").read_bytes()
@@ -161,15 +161,19 @@ async def _prepare(settings: Settings, options: RunOptions, progress: Progress) 
         raise BadInput("screens", "they are not built", mend="run: python -m console_web.build")
 
 
-async def _make_region(settings: Settings, options: RunOptions) -> None:
-    maker = Child(
-        "region",
-        [
-            *(sys.executable, "-m", "simulators.region", "--out", str(settings.region_path)),
-            *("--seed", str(options.seed), "--units", str(options.units)),
-        ],
-        settings.logs_path,
-    )
+async def _make_region(settings: Settings, options: RunOptions, progress: Progress) -> None:
+    """The region pack, once: from the extract that was named, else the demo's synthetic one."""
+    folder, units = str(settings.region_path), str(options.units)
+    if settings.osm_file:
+        progress.say(f"读取地图 · making the region from {settings.osm_file} (once)")
+        module = ["avl.region.from_osm", "--pbf", settings.osm_file, "--out", folder]
+    elif settings.demo:
+        progress.say("生成模拟区域 · making the synthetic region (once)")
+        module = ["simulators.region", "--out", folder, "--seed", str(options.seed)]
+    else:
+        return
+    command = [sys.executable, "-m", *module, "--units", units]
+    maker = Child("region", command, settings.logs_path)
     code = await maker.complete()
     if code != 0:
         raise BadInput("region", f"making it failed with {code}: {maker.tail()}")

@@ -85,6 +85,8 @@ class Settings(Part, frozen=True):
     data_dir: str = "data"
     region_dir: str = ""
     """A region pack (`python -m avl.region.from_osm`); empty means `<data_dir>/region`."""
+    osm_file: str = ""
+    """An OpenStreetMap extract (*.osm.pbf): the region pack is made from it at the first start."""
     demo: bool = False
     pace: Annotated[float, msgspec.Meta(ge=1, le=60)] = 1.0
     """So much faster than life the demo's people are."""
@@ -172,6 +174,7 @@ def load(path: Path) -> Settings:
         settings,
         data_dir=str(base / settings.data_dir),
         region_dir=str(base / settings.region_dir) if settings.region_dir else "",
+        osm_file=str(base / settings.osm_file) if settings.osm_file else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""The planner against the published table, the formula's bounds, and a queue simulated by events."""
+"""The planner against the published table, the formula's bounds, and a simulated queue."""
 
 import heapq
 import random
