@@ -8,7 +8,7 @@ from avl.eta import EtaBoard
 from avl.service import AvlService
 from dispatch.app.clock import SystemIds
 from dispatch.app.facts import eta_tasks, mission_payload, vehicle_relevant
-from dispatch.contracts.commands import ClearAlarm, Envelope, RaiseAlarm
+from dispatch.contracts.commands import ClearAlarm, Envelope, RaiseAlarm, SettleEffect
 from dispatch.contracts.effects import AlertUnit, IssuedEffect, RecallUnit
 from dispatch.contracts.errors import Dispatch120Error
 from dispatch.contracts.events import Record
@@ -97,7 +97,12 @@ class VehicleDesk:
     def perform(self, issued: IssuedEffect) -> None:
         """Alert or recall; the vehicle's receipt settles it."""
         if isinstance(issued.effect, AlertUnit | RecallUnit):
-            self._told.put_nowait(issued)
+            try:
+                self._told.put_nowait(issued)
+            except asyncio.QueueFull:
+                self.dropped += 1
+                log.warning("alert_dropped", key=issued.key, mend="issued again at next start")
+                self.on_alarm(RaiseAlarm(code="alerts_dropped", detail=issued.key))
             self._wake.set()
 
     def changed(self, before: State, after: State, records: tuple[Record, ...]) -> None:
@@ -120,11 +125,13 @@ class VehicleDesk:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            over, self._over = self._over, set()
+            for unit_id in sorted(over):  # before what is new, which it must not wipe out
+                unit = self.state.units.get(unit_id)
+                if unit is None or unit.mission_id is None:
+                    await self._avl.clear_mission(unit_id)
             while not self._told.empty():
                 await self._alert(self._told.get_nowait())
-            over, self._over = self._over, set()
-            for unit_id in sorted(over):
-                await self._avl.clear_mission(unit_id)
             updates, self._updates = self._updates, {}
             for mission_id, record in updates.items():
                 await self._update(mission_id, record)
@@ -134,7 +141,10 @@ class VehicleDesk:
         if not isinstance(effect, AlertUnit | RecallUnit):
             return
         mission = self.state.missions.get(effect.mission_id)
-        if mission is None:
+        if mission is None:  # so long ago that nobody needs to be told: let it not wait for ever
+            reason = "the mission is no longer known"
+            settle = SettleEffect(effect_key=issued.key, failed_reason=reason)
+            self.post(Envelope(command_id=self._ids.next("avl"), actor=AVL, body=settle))
             return
         try:
             payload = mission_payload(self.state, mission.mission_id, self._protocols)
