@@ -4,13 +4,15 @@ from typing import Any
 
 from avl.eta import EtaTask
 from avl.fences import Circle, FenceTask, scene_fence
+from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import ArrivalId, MissionId, UnitId
 from dispatch.contracts.things import Patient, Position, Vitals
 from dispatch.contracts.words import Capability, UnitStatus
 from dispatch.core.missions import leg_of
-from dispatch.core.state import Mission, State, Unit
+from dispatch.core.state import Incident, Mission, State, Unit
 from dispatch.hospital.messages import Visit
 from triage.engine import ProtocolSet, assess
+from triage.model import Complaint
 
 HOSPITAL_FENCE_M = 150.0
 STATION_FENCE_M = 100.0
@@ -103,7 +105,8 @@ def visit_of(
         return None
     incident = state.incidents[arrival.incident_id]
     mission = state.missions[arrival.mission_id]
-    text = protocols.complaint(incident.complaint) if incident.complaint is not None else None
+    unit = state.units.get(mission.unit_id)  # it may have left the register since
+    text = _complaint(protocols, incident)
     return Visit(
         arrival_id=arrival_id,
         mission_id=arrival.mission_id,
@@ -116,7 +119,7 @@ def visit_of(
         complaint_zh=text.zh if text is not None else "",
         complaint_en=text.en if text is not None else "",
         address=incident.location.address if incident.location is not None else "",
-        plate=state.units[mission.unit_id].entry.plate,
+        plate=unit.entry.plate if unit is not None else "",
         phone=incident.caller_number,
         bed=arrival.bed,
         admission_no=arrival.admission_no,
@@ -124,13 +127,23 @@ def visit_of(
     )
 
 
+def _complaint(protocols: ProtocolSet, incident: Incident) -> Complaint | None:
+    """The complaint's texts; None while none is chosen, or when today's protocols lack it."""
+    if incident.complaint is None:
+        return None
+    try:
+        return protocols.complaint(incident.complaint)
+    except BadInput:
+        return None
+
+
 def mission_payload(state: State, mission_id: MissionId, protocols: ProtocolSet) -> dict[str, Any]:
     """A mission as its vehicle is told of it: the fields of `avl.topics.MissionBody`."""
     mission = state.missions[mission_id]
     incident = state.incidents[mission.incident_id]
     told: dict[str, Any] = {"incident_id": incident.incident_id}
-    if incident.complaint is not None:
-        text = protocols.complaint(incident.complaint)
+    text = _complaint(protocols, incident)
+    if text is not None:
         told |= {"complaint_zh": text.zh, "complaint_en": text.en}
     if incident.priority is not None:
         told["priority"] = incident.priority.value
