@@ -16,8 +16,8 @@ from dispatch.contracts.errors import Dispatch120Error
 from dispatch.contracts.ids import HospitalId, IncidentId, MissionId
 from dispatch.contracts.ports import Clock, CommandPort, LiveTable, TravelTimes
 from dispatch.contracts.things import Actor, HospitalProposal, UnitProposal
-from dispatch.contracts.words import Role
-from dispatch.core.state import State
+from dispatch.contracts.words import Role, UnitStatus
+from dispatch.core.state import State, step_index
 from triage.engine import ProtocolSet
 
 QUEUE_MAX = 1000
@@ -90,10 +90,11 @@ class AllocationDesk:
             for incident in self.state.incidents.values():
                 waits = incident.closed_at_ms is None and not self._sent(incident.mission_ids)
                 if waits and incident.location is not None:
-                    self.ask_units(incident.incident_id)
+                    await self._asked.put((incident.incident_id, None))
             for mission in self.state.missions.values():
-                if not mission.over and not mission.hospital_proposals and len(mission.steps) > 2:
-                    self.ask_hospitals(mission.mission_id)
+                goes = step_index(mission.status) >= step_index(UnitStatus.DEPARTED)
+                if goes and not mission.over and not mission.hospital_proposals:
+                    await self._asked.put((None, mission.mission_id))
 
     def _sent(self, mission_ids: Sequence[MissionId]) -> bool:
         return any(not self.state.missions[m].over for m in mission_ids)
