@@ -12,6 +12,7 @@ from dispatch.contracts import effects as ef
 from dispatch.contracts import gateway as gw
 from dispatch.contracts.commands import (
     AnyCommand,
+    ClearAlarm,
     CommandResult,
     ConnectCall,
     EndCall,
@@ -218,6 +219,7 @@ class TelephonyDesk:
         """Make both sides agree: a call that the gateway has lost is over, an order that may have
         been lost with us is given again.
         """
+        await self._submit(self._ids.next("gateway"), ClearAlarm(code="gateway_away"))
         alive: set[CallRef] = set(welcome.calls)
         for call in tuple(self.state.calls.values()):
             if call.state not in LIVE:
@@ -227,6 +229,6 @@ class TelephonyDesk:
                 await self._submit(self._ids.next("gateway-lost"), lost)
             elif call.state is CallState.ANSWERED and call.connected_at_ms is None:
                 self._bridge(call)
-            elif call.state is CallState.QUEUED:
+            elif call.state is not CallState.ANSWERED and call.queued_since_ms is not None:
                 order_id = f"hold:{call.call_ref}"
                 self._order(gw.OrderHold(order_id=order_id, call_ref=call.call_ref))
