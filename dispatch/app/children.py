@@ -95,7 +95,7 @@ class Child:
         if self._process is None or self._process.stdout is None:
             raise ChildFailed(f"{self.name} was not started")
         while True:
-            line = await self._process.stdout.readline()
+            line = await _line_of(self._process.stdout)
             if not line:
                 code = await self._process.wait()
                 raise ChildFailed(f"{self.name} ended with {code}: {self.tail()}")
@@ -107,7 +107,7 @@ class Child:
         """Hand on what it prints, until it ends."""
         if self._process is None or self._process.stdout is None:
             return
-        while line := await self._process.stdout.readline():
+        while line := await _line_of(self._process.stdout):
             said(line.decode(errors="replace").rstrip())
         await self._process.wait()
 
@@ -146,3 +146,11 @@ class Child:
             return ""
         text = self._log.read_text(encoding="utf-8", errors="replace")
         return " | ".join(text.splitlines()[-lines:])
+
+
+async def _line_of(stream: asyncio.StreamReader) -> bytes:
+    """The next line; a longer one than the reader holds is cut, and stops nothing."""
+    try:
+        return await stream.readline()
+    except ValueError:
+        return b"(a line too long to read)\n"
