@@ -295,7 +295,7 @@ class Centre:
                 mission_id=mission_id,
                 proposals=(
                     HospitalProposal(
-                        hospital_id=H1, eta_s=420, distance_m=3900, why=("capability",), inbound=1
+                        hospital_id=H1, eta_s=420, distance_m=3900, why=("capable",), inbound=1
                     ),
                     HospitalProposal(hospital_id=H2, eta_s=600, distance_m=7900),
                 ),

@@ -151,12 +151,11 @@ export class RegionMap {
     })
   }
 
-  /** Shows all of the points, with room around them. */
-  fit(points: { lat: number; lon: number }[], zoom_max = 15): void {
+  /** Shows all of the points, with room around them (top, right, bottom, left, in pixels). */
+  fit(points: { lat: number; lon: number }[], zoom_max = 15, padding = [70, 70, 70, 70]): void {
     if (points.length === 0) return
     this.moved = true
     const extent = boundingExtent(points.map(({ lat, lon }) => fromLonLat([lon, lat])))
-    const padding = [70, 70, 70, 70]
     this.map.getView().fit(extent, { padding, maxZoom: zoom_max, duration: 200 })
   }
 
