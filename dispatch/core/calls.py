@@ -129,6 +129,10 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
     if state.call_by_ref(command.call_ref) is not None:
         return
     earlier = _open_call_of(state.calls.values(), state, command.caller_number)
+    original = state.calls.get(command.callback_of) if command.callback_of else None
+    location = command.location
+    if location is None and original is not None:
+        location = original.location  # the phone that we ring told where it was
     call_id = CallId(draft.number("C"))
     draft.created = call_id
     draft.add(
@@ -139,12 +143,11 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
             called=command.called,
             first_ring_at_ms=command.first_ring_at_ms,
             trunk=command.trunk,
-            location=command.location,
+            location=location,
             repeat_of=earlier.call_id if earlier is not None else None,
             callback_of=command.callback_of,
         )
     )
-    original = state.calls.get(command.callback_of) if command.callback_of else None
     if original is not None and original.callback_pending:
         draft.add(ev.CallbackSettled(call_id=original.call_id, reason="rung_back"))
     linked = earlier.incident_id if earlier is not None else None
@@ -152,7 +155,7 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
         linked = original.incident_id
     if linked is not None and _is_open(state, linked):
         draft.add(ev.CallLinked(call_id=call_id, incident_id=linked))
-    elif command.location is not None:
+    elif location is not None:
         incidents.open_for_call(draft, call_id)
     if command.callback_of is None:
         pair(draft)

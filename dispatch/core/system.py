@@ -156,7 +156,8 @@ def tick(draft: Draft) -> None:
     _clear_mended(draft)
     for arrival in tuple(draft.state.arrivals.values()):
         code = f"arrival_unacknowledged/{arrival.arrival_id}"
-        waits = arrival.open and arrival.acknowledged_at_ms is None
+        seen = arrival.acknowledged_at_ms is not None or arrival.bed
+        waits = arrival.open and not seen and arrival.admission_source != "clerk"
         if waits and at_ms - arrival.boarded_at_ms > settings.arrival_limit_ms:
             raise_alarm(draft, code, arrival.hospital_id)
         elif not waits:
