@@ -487,6 +487,18 @@ async def test_the_story_of_an_incident_with_its_sound(serving: Serving) -> None
     await chief.aclose()
 
 
+async def test_a_supervisor_sees_how_well_the_centre_does(serving: Serving) -> None:
+    serving.centre.send(serving.centre.incident())
+    seat, chief = [await sign_in(serving, user) for user in ("seat1", "chief")]
+    assert (await seat.get("/api/indicators")).status_code == 403
+    assert (await chief.get("/api/indicators", params={"since_ms": "x"})).status_code == 422
+    seen = (await chief.get("/api/indicators")).json()
+    assert (seen["calls"], seen["answered"], seen["vehicles_sent"]) == (1, 1, 1)
+    assert seen["answering"]["within_goal"] == 1.0
+    for client in (seat, chief):
+        await client.aclose()
+
+
 async def test_the_map_is_served_in_ranges(serving: Serving) -> None:
     client = await sign_in(serving, "crew1")
     part = await client.get("/map/region.pmtiles", headers={"Range": "bytes=10-19"})

@@ -119,7 +119,8 @@ def test_a_lost_answer_does_not_make_it_happen_twice(vehicle: Vehicle) -> None:
             route.continue_()
 
     vehicle.page.route("**/api/commands", lose_the_first)
-    vehicle.measure("98")
+    with vehicle.page.expect_response("**/api/commands", timeout=LONG_MS):
+        vehicle.measure("98")
     expect(vehicle.page.locator("[data-test=queue]")).to_have_count(0, timeout=LONG_MS)
     assert len(sent) == 2
     assert sent[0] == sent[1]
