@@ -1,4 +1,3 @@
-
 """Asked by effect, answered by command: who could go, and where to."""
 
 import pytest

@@ -1,4 +1,3 @@
-
 """Boardings reach a simulated hospital over real MLLP, and its number comes back."""
 
 import random

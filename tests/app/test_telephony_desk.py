@@ -1,4 +1,3 @@
-
 """Reports of the gateway become commands once; effects become orders; both sides agree again."""
 
 from dispatch.contracts import commands as cmd

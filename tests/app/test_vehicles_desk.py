@@ -1,4 +1,3 @@
-
 """Missions out until a receipt settles them, keys in once, over the broker in memory."""
 
 import asyncio
