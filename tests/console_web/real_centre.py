@@ -32,7 +32,15 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import Accepted, AnyCommand, CommandResult, Envelope, Refused
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.events import Record
-from dispatch.contracts.ids import CommandId, HospitalId, MissionId, PlaceId, SeatId, UnitId
+from dispatch.contracts.ids import (
+    ArrivalId,
+    CommandId,
+    HospitalId,
+    MissionId,
+    PlaceId,
+    SeatId,
+    UnitId,
+)
 from dispatch.contracts.things import (
     Actor,
     Fix,
@@ -530,7 +538,7 @@ def _replay(centre: Centre) -> None:
     centre.propose_hospitals(mission_id, at_ms=at + 640_000)
     centre.tell(cmd.ChooseHospital(mission_id=mission_id, hospital_id=H1), at_ms=at + 660_000)
     centre.step(mission_id, UnitStatus.BOARDED, at_ms=at + 830_000)
-    arrival_id = centre.state.missions[mission_id].arrival_id
+    arrival_id = ArrivalId(str(centre.state.missions[mission_id].arrival_id))
     centre.tell(cmd.AcknowledgeArrival(arrival_id=arrival_id), at_ms=at + 842_000)
     for n in range(6):
         more = {
