@@ -217,13 +217,16 @@ export class LanePainter {
     const { context } = this
     const shown = this.lines.filter((line) => line.lane === lane || (lane === 'incident' && line.lane === 'hospital'))
     context.font = "12px 'Noto Sans CJK SC', sans-serif"
+    let named_px = -Infinity
     shown.forEach((line, n) => {
       const x = this.x(line.at_ms)
       context.fillStyle = line.lane === 'hospital' ? this.ink.good : this.ink.accent
       context.fillRect(x - 2, this.y + 9, 4, LANE_PX - 18)
       const next = shown.slice(n + 1).find((later) => this.x(later.at_ms) > x + 5)
       const room = (next ? this.x(next.at_ms) : this.width) - x
-      if (room < context.measureText(line.title).width + 10) return
+      const isSameMoment = x - named_px <= 5 // one name for a bundle of marks: the first
+      if (isSameMoment || room < context.measureText(line.title).width + 10) return
+      named_px = x
       context.fillStyle = this.ink.text
       context.fillText(line.title, x + 6, this.y + LANE_PX / 2)
     })
