@@ -21,11 +21,10 @@ from dispatch.app.demo import PASSWORD, feed_ports
 from dispatch.app.logs import log_to_stderr
 from dispatch.app.parts import derived
 from dispatch.app.settings import Settings, load
-from simulators.callers import messages as say
-from simulators.callers.control import AgentProcess
-from simulators.callers.sound import VOICES
+from simulators.callers.control import AgentGone
+from simulators.callers.people import Operator, SeatPhones
 from simulators.people.call_taker import CallTaker
-from simulators.people.callers import Callers
+from simulators.people.callers import CallingPeople
 from simulators.people.clerk import Clerk
 from simulators.people.screen import Screen
 from simulators.people.stories import Storyteller
@@ -55,11 +54,8 @@ class Demo:
 
     async def run(self) -> None:
         """Start everybody, say `ready`, and go on."""
-        callers = Callers(
-            sip=f"sip:120@{self._sip}",
-            rng=self._rng("callers"),
-            pace=self._pace,
-            voice=str(VOICES / "caller_zh.wav"),
+        callers = CallingPeople(
+            sip=f"sip:120@{self._sip}", rng=self._rng("callers"), pace=self._pace
         )
         start = await self._start_number()
         stories = Storyteller(self._rng(f"stories/{start}"), self._region.places)
@@ -93,24 +89,26 @@ class Demo:
         raise ConnectionError(f"{self._base} does not answer")
 
     async def _phones(self) -> None:
-        """All seats' phones in one process: four calls are what one holds."""
-        settings = say.AgentSettings(play=str(VOICES / "seat_zh.wav"))
+        """The seats' phones; dead ones are replaced."""
+        phones = [(seat.phone, seat.password) for seat in self._settings.seats]
         while True:
-            async with AgentProcess(settings) as agent:
-                for seat in self._settings.seats:
-                    await agent.send(
-                        say.Register(user=seat.phone, password=seat.password, server=self._sip)
-                    )
-                await agent.ended()
-            log.warning("phones_ended", mend="they are started again")
+            try:
+                async with SeatPhones(self._sip, phones) as ringing:
+                    ends = [asyncio.ensure_future(agent.ended()) for agent in ringing.agents]
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                    for end in ends:
+                        end.cancel()
+            except AgentGone as fault:
+                log.warning("phones_ended", fault=str(fault), mend="they are started again")
+            await asyncio.sleep(1.0)
 
     async def _operator(self) -> None:
         """The telephone network that call-backs go to: everybody answers."""
         port = int(self._settings.sip.peers[0].rpartition(":")[2])
-        settings = say.AgentSettings(port=port, play=str(VOICES / "caller_zh.wav"))
         while True:
-            async with AgentProcess(settings) as agent:
-                await agent.ended()
+            async with Operator(port) as operator:
+                await operator.ended()
+            await asyncio.sleep(1.0)
 
     def _fleet(self) -> Child:
         vehicles = self._settings.vehicles
@@ -138,7 +136,7 @@ class Demo:
             command += ["--hospital", f"{hospital.hospital_id}={port}"]
         return Child("hospitals", command, self._settings.logs_path)
 
-    async def _call_taker(self, seat_id: str, callers: Callers, boot: str) -> None:
+    async def _call_taker(self, seat_id: str, callers: CallingPeople, boot: str) -> None:
         screen = Screen(self._base, f"seat{seat_id}", PASSWORD)
         await screen.login(boot)
         rng = self._rng(f"seat{seat_id}")

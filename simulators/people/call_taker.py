@@ -10,7 +10,7 @@ from simulators.people.screen import Entity, Screen
 from simulators.people.stories import CallerStory
 
 PROPOSALS_WAIT_S = 8.0
-QUESTIONS_MAX = 5
+QUESTIONS_MAX = 9
 
 log = structlog.get_logger("call_taker")
 
@@ -147,11 +147,12 @@ class CallTaker:
         log.warning("no_unit_sent", incident=incident_id)
 
     async def _ask(self, incident_id: str, story: CallerStory) -> None:
+        """The protocol's questions, until its verdict is final."""
         asked: set[str] = set()
         for _ in range(QUESTIONS_MAX):
             questions = self._incident_now(incident_id).get("questions", [])
             open_ = [q for q in questions if not q.get("answer") and q["question_id"] not in asked]
-            if not open_:
+            if not open_ or not self._incident_now(incident_id).get("provisional", True):
                 return
             question = open_[0]["question_id"]
             asked.add(question)

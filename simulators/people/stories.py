@@ -3,10 +3,10 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from avl.region.places import Place, PlaceKind
 from dispatch.contracts.things import Position
+from simulators.callers.people import Way, pick_way
 
 WEIGHTS = {
     "chest_pain": 16,
@@ -22,21 +22,6 @@ WEIGHTS = {
 """Shares near those of docs/sources.md#complaint-shares."""
 
 
-class Manner(StrEnum):
-    """How a caller behaves."""
-
-    TALKS = "talks"
-    HANGS_UP_EARLY = "hangs_up_early"
-    CALLS_TWICE = "calls_twice"
-    STAYS_SILENT = "stays_silent"
-
-
-MANNERS = (
-    (Manner.TALKS, 78),
-    (Manner.CALLS_TWICE, 9),
-    (Manner.HANGS_UP_EARLY, 8),
-    (Manner.STAYS_SILENT, 5),
-)
 LOCATED_SHARE = 0.6
 """How many calls bring a location with them."""
 
@@ -46,7 +31,7 @@ class CallerStory:
     """One person in need."""
 
     number: str
-    manner: Manner
+    way: Way
     complaint: str
     place: Place
     position: Position
@@ -57,6 +42,7 @@ class CallerStory:
     age_years: int
     sex: str
     talk_s: float
+    """At most: the call-taker usually ends the call before."""
 
 
 class Storyteller:
@@ -73,10 +59,9 @@ class Storyteller:
         rng = self._rng
         place = rng.choice(self._places)
         located = rng.random() < LOCATED_SHARE
-        manner = rng.choices([m for m, _ in MANNERS], [w for _, w in MANNERS])[0]
         return CallerStory(
             number=self._number(),
-            manner=manner,
+            way=pick_way(rng),
             complaint=rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0],
             place=place,
             position=Position(
@@ -84,10 +69,10 @@ class Storyteller:
                 lon=place.position.lon + rng.uniform(-4e-4, 4e-4),
             ),
             accuracy_m=rng.choice((15.0, 30.0, 60.0, 150.0)) if located else None,
-            grave=rng.uniform(0.05, 0.6),
+            grave=rng.choice((0.0, 0.02, 0.1, 0.4)),
             age_years=rng.randint(1, 95),
             sex=rng.choice("FM"),
-            talk_s=rng.uniform(20, 45),
+            talk_s=rng.uniform(120, 300),
         )
 
     def _number(self) -> str:
