@@ -1,7 +1,11 @@
 """Any command, built from the state's own ids, from wrong ones, and from a few numbers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import AnyCommand
@@ -21,8 +25,8 @@ from dispatch.contracts.words import (
     StepSource,
     UnitStatus,
 )
-from dispatch.core.state import State
-from tests.core.story import H1, H2, HERE, OTHER_SEAT, PROTOCOLS, REGISTER, SEAT, U1, U2
+from dispatch.core.state import State, empty
+from tests.core.story import DAY_MS, H1, H2, HERE, OTHER_SEAT, PROTOCOLS, REGISTER, SEAT, U1, U2
 
 SEATS = (SEAT, OTHER_SEAT, "03")
 NUMBERS = ("13900000001", "13900000002", "13900000003", "")
@@ -215,6 +219,51 @@ KINDS: dict[str, Callable[[Chooser], AnyCommand]] = {
 }
 
 
+def _by_name(c: Chooser, name: str, kind: Any) -> Any:  # noqa: ANN401 - a field of any type
+    """A value for a field that nobody wrote a builder for: by its name, else by its type."""
+    known = {
+        "call_id": c.call,
+        "call_ref": c.ref,
+        "incident_id": c.incident,
+        "mission_id": c.mission,
+        "arrival_id": c.arrival,
+        "unit_id": c.unit,
+        "seat_id": c.seat,
+        "reason": lambda: c.one(("", "said")),
+    }
+    if name in known:
+        return known[name]()
+    kind = getattr(kind, "__supertype__", kind)
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (UnionType, Union):
+        inner = next(k for k in get_args(kind) if k is not NoneType)
+        return c.one((None, _by_name(c, "", inner)))
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return c.one(tuple(kind))
+    plain: dict[Any, Sequence[Any]] = {
+        bool: (True, False),
+        int: (1, 30, c._at_ms),
+        str: (*NUMBERS, "zh", "x"),
+        float: (0.5,),
+    }
+    return c.one(plain[kind]) if kind in plain else kind()
+
+
+def _unwritten(command: type[Any]) -> Callable[[Chooser], AnyCommand]:
+    """A builder for a command that has none above, so that a new command is tried at once."""
+    hints = get_type_hints(command, include_extras=True)
+    fields = msgspec.structs.fields(command)
+    return lambda c: command(**{f.name: _by_name(c, f.name, hints[f.name]) for f in fields})
+
+
+_WRITTEN = {type(make(Chooser(empty(), DAY_MS, [0]))) for make in KINDS.values()}
+for _command in get_args(AnyCommand):
+    if _command not in _WRITTEN:
+        KINDS[f"new_{_command.__name__}"] = _unwritten(_command)
+NEW = tuple(kind for kind in KINDS if kind.startswith("new_"))
+
+
 def build(kind: str, state: State, at_ms: int, numbers: Sequence[int]) -> AnyCommand:
     """A command of this kind."""
     return KINDS[kind](Chooser(state, at_ms, numbers))
@@ -222,7 +271,7 @@ def build(kind: str, state: State, at_ms: int, numbers: Sequence[int]) -> AnyCom
 
 def likely(state: State) -> list[str]:
     """Kinds that can do something in this state: most random commands only get refused."""
-    kinds = ["offer", "take_seat", "tick", "open"]
+    kinds = ["offer", "take_seat", "tick", "open", *NEW]
     if state.calls:
         kinds += ["answer", "answer", "connect", "end", "fail_seat", "offer_back", "call_back"]
         kinds += ["link", "hang_up", "settle_callback", "offer_again"]

@@ -94,6 +94,8 @@ class Centre(RuleBasedStateMachine):
                 del self.pending[key]
             case ev.MissionDelivered(mission_id=gone) | ev.MissionRecalled(mission_id=gone):
                 self.drop(AlertUnit, mission_id=gone)
+            case body if type(body).__name__ == "CallForwarded":
+                self.waited_for.discard(body.call_id)
             case _:
                 pass
         for issued in effects_of(record, before, after):
