@@ -52,7 +52,7 @@ SYSTEM_ACTOR = Actor(role=Role.SYSTEM, id="core")
 log = structlog.get_logger("sequencer")
 
 
-class InboxFull(Dispatch120Error):
+class InboxFull(JournalUnavailable):
     """Too many commands wait; the sender must wait and send again under the same id."""
 
 
