@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 class Front:
     """`active` survives a restart of Kamailio."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, handover_port: int = 0) -> None:
         self._settings = settings
-        self._files = kamailio.write(settings)
+        self._files = kamailio.write(settings, handover_port)
         self.control = kamailio.KamailioControl(self._files.control)
-        self.active = settings.kamailio.active_at_start
+        self.active = settings.kamailio.active_at_start and not settings.alone_s
         self.starts = 0
         self.pid = 0
 
@@ -40,9 +40,9 @@ class Front:
         await asyncio.to_thread(self.control.wait_ready, READY_TIMEOUT_S)
 
     async def set_active(self, *, active: bool) -> None:
-        """Open or close the front; remembered for the next start."""
-        self.active = active
+        """Open or close the front; remembered for the next start once it is done."""
         await asyncio.to_thread(self.control.set_active, active=active)
+        self.active = active
 
     async def worker_died(self, sip_port: int) -> None:
         """Its caller and its seat hear nobody any more: let Kamailio hang up for it."""

@@ -19,6 +19,13 @@ from telephony.settings import GatewaySettings, KamailioSettings
 
 TEMPLATE = Path(__file__).parent / "kamailio.cfg.in"
 DIALOG_CONFIRMED = 4
+WORKER_BYTES_MAX = 2900
+"""A worker reads 4,000 bytes; Kamailio's own headers (Via, Record-Route) come on top of this."""
+HEADERS_KEPT = (
+    "^(Via|From|To|Call-ID|CSeq|Max-Forwards|Contact|Record-Route|Content-Type|Content-Length"
+    "|P-Asserted-Identity|X-Trunk|X-Handed-Over|Supported|Allow|v|f|t|i|m|c|l|k)$"
+)
+"""What a worker needs of an INVITE whose headers alone are too long for it."""
 REPLY_BYTES_MAX = 1_000_000
 RPC_TIMEOUT_S = 2.0
 READY_POLL_S = 0.05
@@ -30,10 +37,17 @@ class KamailioFiles(msgspec.Struct, frozen=True, kw_only=True):
     config: Path
     dispatcher_list: Path
     control: Path
+    tls: Path
+    handover_port: int = 0
 
 
-def write(settings: GatewaySettings) -> KamailioFiles:
-    """Write the configuration below the gateway's data folder; readable by its owner only."""
+def write(settings: GatewaySettings, handover_port: int = 0) -> KamailioFiles:
+    """Write the configuration below the gateway's data folder; readable by its owner only.
+
+    Args:
+        settings: the gateway's.
+        handover_port: where whole INVITEs go.
+    """
     folder = settings.kamailio_path
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -41,9 +55,13 @@ def write(settings: GatewaySettings) -> KamailioFiles:
         config=folder / "kamailio.cfg",
         dispatcher_list=folder / "dispatcher.list",
         control=folder / "ctl",
+        tls=folder / "tls.cfg",
+        handover_port=handover_port,
     )
     files.control.unlink(missing_ok=True)
     files.dispatcher_list.write_text(dispatcher_list(settings), encoding="ascii")
+    if settings.kamailio.tls.certificate:
+        files.tls.write_text(tls_config(settings.kamailio), encoding="utf-8")
     descriptor = os.open(files.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
         out.write(config(settings, files))
@@ -95,16 +113,45 @@ def config(settings: GatewaySettings, files: KamailioFiles) -> str:
         "internal_port": str(front.internal_port),
         "control": str(files.control),
         "dispatcher_list": str(files.dispatcher_list),
-        "active": "1" if front.active_at_start else "0",
+        "active": "1" if front.active_at_start and not settings.alone_s else "0",
         "seats": "\n".join(_seats(front)),
         "sources": "\n".join(_sources(front)),
         "retry_after_s": str(front.retry_after_s),
         "realm": front.realm,
+        "pike_density": str(front.flood.unknown_per_2s),
+        "trunk_invites_per_s": str(front.flood.trunk_invites_per_s),
+        "scanners": front.flood.scanners or "^$never",
+        "handover": f"{front.internal_host}:{files.handover_port}",
+        "worker_bytes": str(WORKER_BYTES_MAX),
+        "headers_kept": HEADERS_KEPT,
+        **_tls(front, files, advertise),
     }
     text = TEMPLATE.read_text(encoding="utf-8")
     for name, value in values.items():
         text = text.replace(f"@@{name}@@", value)
     return text
+
+
+def _tls(front: KamailioSettings, files: KamailioFiles, advertise: str) -> dict[str, str]:
+    """Nothing of TLS is loaded unless certificates are given."""
+    if not front.tls.certificate:
+        return {"listen_tls": "", "tls_module": ""}
+    at = f"{front.listen_host}:{front.tls.port}"
+    seen = advertise.replace(f":{front.listen_port}", f":{front.tls.port}")
+    module = f'loadmodule "tls.so"\nmodparam("tls", "config", "{files.tls}")'
+    return {"listen_tls": f"enable_tls=yes\nlisten=tls:{at}{seen}", "tls_module": module}
+
+
+def tls_config(front: KamailioSettings) -> str:
+    """The text of `tls.cfg`: TLS 1.2 and newer; a client shows a certificate if asked."""
+    tls = front.tls
+    asks = f'verify_certificate = yes\nrequire_certificate = yes\nca_list = "{tls.client_ca}"\n'
+    return (
+        "[server:default]\nmethod = TLSv1.2+\n"
+        f'private_key = "{tls.key}"\ncertificate = "{tls.certificate}"\n'
+        + (asks if tls.client_ca else "verify_certificate = no\nrequire_certificate = no\n")
+        + "[client:default]\nmethod = TLSv1.2+\nverify_certificate = no\n"
+    )
 
 
 def _seats(front: KamailioSettings) -> list[str]:

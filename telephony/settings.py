@@ -47,6 +47,30 @@ class SeatPhone(Part, frozen=True):
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
+class FloodSettings(Part, frozen=True):
+    """How much a sender may send. Trunks have a limit of their own; others are dropped unheard."""
+
+    unknown_per_2s: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 60
+    """Messages in two seconds from one address that is no trunk: phones, and whoever tries."""
+    trunk_invites_per_s: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 400
+    """Calls a second from one address of a trunk; beyond it 503 with Retry-After."""
+    scanners: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9|._ -]*$", max_length=500)] = (
+        "friendly-scanner|sipvicious|sipcli|sip-scan|sipsak|sundayddr|iWar|VaxSIPUserAgent|pplsip"
+    )
+    """User-Agents, parted by `|`, that get no answer unless they come from a trunk."""
+
+
+class TlsSettings(Part, frozen=True):
+    """SIP over TLS. Given when `certificate` is; PEM files, readable by the gateway."""
+
+    certificate: str = ""
+    """The server's certificate and its chain."""
+    key: str = ""
+    port: Port = 5061
+    client_ca: str = ""
+    """Who must have signed the certificate of whoever connects; empty asks for none."""
+
+
 class KamailioSettings(Part, frozen=True):
     """The SIP front. `listen_host` is where trunks and phones send; workers use a port of their own
     on loopback.
@@ -68,6 +92,10 @@ class KamailioSettings(Part, frozen=True):
     children: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     shm_mib: Annotated[int, msgspec.Meta(ge=16, le=4096)] = 32
     program: str = "kamailio"
+    flood: FloodSettings = FloodSettings()
+    tls: TlsSettings = TlsSettings()
+    handover_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Where the supervisor takes whole INVITEs from Kamailio, on `internal_host`; 0 is any."""
 
 
 class PoolSettings(Part, frozen=True):
@@ -106,6 +134,10 @@ class GatewaySettings(Part, frozen=True):
     """A ringing call without an order from the core gets the announcement after this time."""
     hold_core_away_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 2.0
     """The same while no core is connected."""
+    alone_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    """How long calls are taken without a core, with the announcement; then 503 sends them to the
+    other machine. 0 is for ever: right where there is no other machine.
+    """
     spool_reports_max: Annotated[int, msgspec.Meta(ge=100, le=10_000_000)] = 100_000
 
     @property
@@ -188,6 +220,21 @@ def check(settings: GatewaySettings) -> None:
             raise BadInput(f"kamailio.{field}", "inside the workers' ports", mend="move it")
     if front.listen_port == front.internal_port and front.listen_host == front.internal_host:
         raise BadInput("kamailio.internal_port", "equals listen_port", mend="choose another")
+    _check_tls(front)
     control = settings.kamailio_path / "ctl"
     if len(str(control).encode()) > UNIX_PATH_BYTES_MAX:
         raise BadInput("data_dir", "too long for a Unix socket", mend="a path under 90 bytes")
+
+
+def _check_tls(front: KamailioSettings) -> None:
+    tls = front.tls
+    if bool(tls.certificate) != bool(tls.key):
+        raise BadInput("kamailio.tls", "certificate or key alone", mend="give both, or neither")
+    if tls.certificate and tls.port == front.listen_port:
+        raise BadInput("kamailio.tls.port", "equals listen_port", mend="choose another")
+    files = (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca))
+    for field, name in files:
+        if name and not Path(name).is_file():
+            raise BadInput(f"kamailio.tls.{field}", f"{name} is no file", mend="give a PEM file")
+        if any(c in name for c in '"\n#'):
+            raise BadInput(f"kamailio.tls.{field}", "an odd file name", mend="rename it")

@@ -12,6 +12,7 @@ HEADERS_MAX = 200
 PARTS_MAX = 8
 NUMBER_CHARS_MAX = 32
 GEOLOCATION_CHARS_MAX = 1024
+CALL_ID_CHARS_MAX = 256
 PIDF_CHARS_MAX = 65_536
 
 _COMPACT = {"f": "from", "t": "to", "c": "content-type", "v": "via", "i": "call-id", "m": "contact"}
@@ -29,6 +30,9 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     trunk: str
     geolocation: str
     pidf: str
+    call_id: str = ""
+    handed_over: bool = False
+    """Kamailio has given the whole INVITE to the supervisor, under `call_id`."""
 
 
 def read_invite(message: str) -> Invite:
@@ -43,6 +47,8 @@ def read_invite(message: str) -> Invite:
         trunk=_first(headers, "x-trunk")[:NUMBER_CHARS_MAX],
         geolocation=_first(headers, "geolocation")[:GEOLOCATION_CHARS_MAX],
         pidf=_pidf(_first(headers, "content-type"), body),
+        call_id=_first(headers, "call-id")[:CALL_ID_CHARS_MAX],
+        handed_over="x-handed-over" in headers,
     )
 
 

@@ -20,9 +20,11 @@ from dispatch.contracts.ports import Clock
 from telephony import recordings
 from telephony import settings as gateway_settings
 from telephony import worker_messages as wire
+from telephony.activity import Activity
 from telephony.calls import CallBook, ToDo
 from telephony.clock import SystemClock
 from telephony.front import Front
+from telephony.handover import Handover
 from telephony.link import EpochStore, LinkServer
 from telephony.pool import Pool
 from telephony.settings import GatewaySettings
@@ -51,7 +53,10 @@ class Supervisor:
         self._live.mkdir(parents=True, exist_ok=True)
         self.spool = DiskSpool(settings.spool_path, boot_id, settings.spool_reports_max)
         self.book = CallBook(settings.gateway_id)
-        self.pool = Pool(settings, heard=self._heard, died=self._died)
+        inner = settings.kamailio
+        self.handover = Handover(inner.internal_host, inner.handover_port, self._heard)
+        self.pool = Pool(settings, heard=self.handover.heard, died=self._died)
+        self._activity = Activity(round(settings.alone_s * 1000))
         self.link = LinkServer(
             address=settings.link,
             secret=settings.secret,
@@ -61,7 +66,7 @@ class Supervisor:
             on_order=self._ordered,
             calls=self.book.alive,
         )
-        self.front = Front(settings) if settings.start_kamailio else None
+        self.front = Front(settings, self.handover.port) if settings.start_kamailio else None
         self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
         self._unsynced = asyncio.Event()
         self._front_work: asyncio.Queue[int] = asyncio.Queue(FRONT_WORK_MAX)
@@ -75,6 +80,8 @@ class Supervisor:
     async def run(self) -> None:
         """Serve. The link listens first, so that the core hears everything."""
         server = await self.link.start()
+        inner = self._settings.kamailio
+        self.handover.start((inner.internal_host, inner.internal_port))
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -93,6 +100,7 @@ class Supervisor:
                     task.cancel()
         finally:
             server.close()
+            self.handover.close()
             self.link.drop()
             self.spool.close()
 
@@ -101,6 +109,7 @@ class Supervisor:
         if self.front is not None:
             running.append(tasks.create_task(self.front.run(), name="kamailio"))
             await self.front.ready()
+            running.append(tasks.create_task(self._follow_core(self.front), name="activity"))
         front = self._settings.kamailio
         sys.stdout.write(
             f"ready sip:120@{front.listen_host}:{front.listen_port} link={self._settings.link}"
@@ -132,6 +141,7 @@ class Supervisor:
             self._merge_later(line.call_ref)
 
     def _died(self, worker: str) -> None:
+        self.handover.died(worker)
         call_ref, reports = self.book.worker_died(worker, self._clock.now_ms())
         for report in reports:
             self._report(report)
@@ -154,6 +164,21 @@ class Supervisor:
             self._front_work.put_nowait(work)
         except asyncio.QueueFull:
             log.warning("kamailio has too much to do; a dead worker's call is not cleared")
+
+    async def _follow_core(self, front: Front) -> None:
+        """Open or close the front as the core comes and goes; said again until it is done."""
+        while True:
+            takes = self._activity.takes_calls(
+                connected=self.link.connected, now_ms=self._clock.monotonic_ms()
+            )
+            if takes != front.active:
+                try:
+                    await front.set_active(active=takes)
+                except (OSError, BadInput) as error:
+                    log.warning("kamailio is not told yet: %s", error)
+                else:
+                    log.info("calls are %s", "taken" if takes else "refused: no core, not alone")
+            await asyncio.sleep(TICK_S)
 
     async def _sync(self) -> None:
         while True:

@@ -150,6 +150,8 @@ class Worker:
                 trunk=invite.trunk,
                 geolocation=invite.geolocation,
                 pidf=invite.pidf,
+                call_id=invite.call_id,
+                handed_over=invite.handed_over,
             )
         )
 

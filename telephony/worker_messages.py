@@ -73,6 +73,10 @@ class Invited(Line, frozen=True, tag="invited"):
     trunk: str = ""
     geolocation: str = ""
     pidf: str = ""
+    call_id: str = ""
+    """SIP's, not ours."""
+    handed_over: bool = False
+    """The whole INVITE is with the supervisor, under `call_id`."""
 
 
 class Joined(Line, frozen=True, tag="joined"):
