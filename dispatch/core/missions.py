@@ -199,6 +199,18 @@ def reach(draft: Draft, command: cmd.ReachStatus) -> None:
 
 
 def _step(draft: Draft, mission: Mission, command: cmd.ReachStatus) -> None:
+    at_the_end = command.status in (UnitStatus.AT_HOSPITAL, UnitStatus.HANDED_OVER)
+    if at_the_end and UnitStatus.BOARDED not in mission.steps:
+        # Who arrives at a hospital has a patient aboard: a key that was forgotten costs no visit.
+        draft.add(
+            ev.UnitStatusReached(
+                mission_id=mission.mission_id,
+                unit_id=mission.unit_id,
+                status=UnitStatus.BOARDED,
+                source=command.source,
+            )
+        )
+        board(draft, mission.mission_id)
     draft.add(
         ev.UnitStatusReached(
             mission_id=mission.mission_id,

@@ -80,6 +80,30 @@ def test_boarding_before_any_proposal_opens_the_arrival_as_soon_as_one_comes() -
     assert story.state.missions[mission_id].arrival_id is not None
 
 
+def test_arriving_without_the_boarding_key_still_opens_the_visit() -> None:
+    story = Story()
+    mission_id = story.mission()
+    reach(story, UnitStatus.WITH_PATIENT)
+    story.with_hospitals(mission_id)
+    assert reach(story, UnitStatus.AT_HOSPITAL) == [
+        "UnitStatusReached",
+        "HospitalChosen",
+        "ArrivalOpened",
+        "UnitStatusReached",
+    ]
+    (arrival,) = story.state.arrivals.values()
+    assert derived_state(arrival) == "arrived"
+
+
+def test_going_home_without_a_patient_opens_no_visit() -> None:
+    story = Story()
+    mission_id = story.mission()
+    story.with_hospitals(mission_id)
+    reach(story, UnitStatus.ON_SCENE)
+    reach(story, UnitStatus.AVAILABLE)
+    assert not story.state.arrivals
+
+
 def test_a_diversion_closes_one_arrival_and_opens_the_other_with_a_reason() -> None:
     story = Story()
     mission_id = story.mission()
