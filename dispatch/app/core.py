@@ -210,7 +210,13 @@ class Core:
     def _perform(self, issued: ef.IssuedEffect) -> None:
         effect = issued.effect
         match effect:
-            case ef.HoldCall() | ef.BridgeCall() | ef.ReleaseCall() | ef.PlaceCall():
+            case (
+                ef.HoldCall()
+                | ef.ForwardCall()
+                | ef.BridgeCall()
+                | ef.ReleaseCall()
+                | ef.PlaceCall()
+            ):
                 self.telephony.perform(issued)
             case ef.AlertUnit() | ef.RecallUnit():
                 self.vehicles.perform(issued)

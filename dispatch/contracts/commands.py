@@ -17,6 +17,7 @@ from dispatch.contracts.ids import (
     HospitalId,
     IncidentId,
     MissionId,
+    PartnerId,
     QuestionId,
     SeatId,
     UnitId,
@@ -26,6 +27,7 @@ from dispatch.contracts.things import (
     HospitalProposal,
     Location,
     Patient,
+    QueuePlan,
     Register,
     UnitProposal,
     Vitals,
@@ -54,6 +56,19 @@ class LoadRegister(Command, frozen=True, tag="load_register"):
     """The region's register, as read at start."""
 
     register: Register
+
+
+class ConfigureSeats(Command, frozen=True, tag="configure_seats"):
+    """How callers are shared out, as read at start."""
+
+    plan: QueuePlan
+
+
+class SetPresence(Command, frozen=True, tag="set_presence"):
+    """A seat's screens are there, or have been gone for too long."""
+
+    seat_id: SeatId
+    present: bool
 
 
 class RaiseAlarm(Command, frozen=True, tag="raise_alarm"):
@@ -112,6 +127,14 @@ class FailSeat(Command, frozen=True, tag="fail_seat"):
     reason: Short
 
 
+class ForwardCall(Command, frozen=True, tag="forward_call"):
+    """A partner centre has answered and speaks with the caller; `failed_reason` says why not."""
+
+    call_ref: CallRef
+    partner_id: PartnerId
+    failed_reason: Short = ""
+
+
 class EndCall(Command, frozen=True, tag="end_call"):
     """The call is over at the gateway. `by` is caller, seat or system."""
 
@@ -134,7 +157,9 @@ class StoreRecording(Command, frozen=True, tag="store_recording"):
 
 
 class SetSeat(Command, frozen=True, tag="set_seat"):
-    """Take a seat (free), pause it with a reason, or leave it (closed)."""
+    """Take a seat (free), pause it with a reason, finish the last call's papers (after_call), or
+    leave it (closed).
+    """
 
     seat_id: SeatId
     state: SeatState
@@ -166,6 +191,36 @@ class SettleCallback(Command, frozen=True, tag="settle_callback"):
 
     call_id: CallId
     reason: Short
+
+
+class SetCallLanguage(Command, frozen=True, tag="set_call_language"):
+    """What the caller speaks: an ISO 639-1 code."""
+
+    call_id: CallId
+    language: Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$")]
+
+
+class SetSurge(Command, frozen=True, tag="set_surge"):
+    """Surge mode on or off: the reserve seats are rung."""
+
+    active: bool
+    reason: Short = ""
+
+
+class MarkNuisance(Command, frozen=True, tag="mark_nuisance"):
+    """Mark a number, or a call's number, for so many days."""
+
+    number: Short = ""
+    call_id: CallId | None = None
+    reason: Short = ""
+    days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 30
+
+
+class ClearNuisance(Command, frozen=True, tag="clear_nuisance"):
+    """The number is like any other again."""
+
+    number: Short
+    reason: Short = ""
 
 
 class LinkCall(Command, frozen=True, tag="link_call"):
@@ -335,6 +390,8 @@ class SetAdmissionNumber(Command, frozen=True, tag="set_admission_number"):
 AnyCommand = (
     OpenEpoch
     | LoadRegister
+    | ConfigureSeats
+    | SetPresence
     | RaiseAlarm
     | ClearAlarm
     | SettleEffect
@@ -342,6 +399,7 @@ AnyCommand = (
     | OfferCall
     | ConnectCall
     | FailSeat
+    | ForwardCall
     | EndCall
     | StoreRecording
     | SetSeat
@@ -349,6 +407,10 @@ AnyCommand = (
     | HangUpCall
     | CallBack
     | SettleCallback
+    | SetCallLanguage
+    | SetSurge
+    | MarkNuisance
+    | ClearNuisance
     | LinkCall
     | OpenIncident
     | SetLocation

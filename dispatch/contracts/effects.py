@@ -12,6 +12,7 @@ from dispatch.contracts.ids import (
     EffectKey,
     IncidentId,
     MissionId,
+    PartnerId,
     SeatId,
     UnitId,
 )
@@ -24,9 +25,20 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class HoldCall(Effect, frozen=True, tag="hold_call"):
-    """Answer the caller with the announcement."""
+    """Answer the caller with the announcement. `position` is the place in the queue, 0 where it is
+    not to be told.
+    """
 
     call_ref: CallRef
+    position: int = 0
+
+
+class ForwardCall(Effect, frozen=True, tag="forward_call"):
+    """Dial a partner centre and join it with the caller, who hears the announcement until then."""
+
+    call_ref: CallRef
+    partner_id: PartnerId
+    uri: str
 
 
 class BridgeCall(Effect, frozen=True, tag="bridge_call"):
@@ -88,6 +100,7 @@ class SendFeed(Effect, frozen=True, tag="send_feed"):
 
 AnyEffect = (
     HoldCall
+    | ForwardCall
     | BridgeCall
     | ReleaseCall
     | PlaceCall

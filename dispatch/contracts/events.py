@@ -16,6 +16,7 @@ from dispatch.contracts.ids import (
     HospitalId,
     IncidentId,
     MissionId,
+    PartnerId,
     QuestionId,
     SeatId,
     UnitId,
@@ -26,12 +27,14 @@ from dispatch.contracts.things import (
     HospitalProposal,
     Location,
     Patient,
+    QueuePlan,
     Register,
     UnitProposal,
     Vitals,
 )
 from dispatch.contracts.words import (
     Answer,
+    CallClass,
     CloseReason,
     Priority,
     SeatState,
@@ -108,6 +111,43 @@ class SeatStateChanged(Event, frozen=True, tag="seat_state_changed.v1"):
     reason: str = ""
 
 
+class SeatPresenceChanged(Event, frozen=True, tag="seat_presence_changed.v1"):
+    """A seat's screens came, or are gone: a free seat without screens is away."""
+
+    seat_id: SeatId
+    present: bool
+
+
+class SeatsConfigured(Event, frozen=True, tag="seats_configured.v1"):
+    """How callers are shared out among seats, whenever it differs from before."""
+
+    plan: QueuePlan
+
+
+class SurgeChanged(Event, frozen=True, tag="surge_changed.v1"):
+    """Surge mode: the reserve seats are rung, and nobody waits for a later group."""
+
+    active: bool
+    by: str
+    reason: str = ""
+
+
+class NuisanceMarked(Event, frozen=True, tag="nuisance_marked.v1"):
+    """A number is known for nuisance calls, until `expires_at_ms`. It goes behind in the queue."""
+
+    number: str
+    reason: str
+    by: str
+    expires_at_ms: int
+
+
+class NuisanceCleared(Event, frozen=True, tag="nuisance_cleared.v1"):
+    """The mark is gone: by a person, or because it expired."""
+
+    number: str
+    reason: str
+
+
 # ---- calls
 
 
@@ -122,9 +162,15 @@ class CallOffered(Event, frozen=True, tag="call_offered.v1"):
     trunk: str = ""
     location: Location | None = None
     repeat_of: CallId | None = None
-    """An earlier call of the same number whose incident is still open."""
+    """An earlier call of the same number whose incident is still open, or that we lost, or that
+    nobody answered and nobody has rung back."""
     callback_of: CallId | None = None
     """Set when we dialled: the abandoned or lost call that this one answers."""
+    call_class: CallClass = CallClass.EMERGENCY
+    language: str = ""
+    """What the caller speaks, where the line or an earlier call tells."""
+    resumed: bool = False
+    """The caller was here before and a machine lost him, or we rang him back: first in line."""
 
 
 class CallQueued(Event, frozen=True, tag="call_queued.v1"):
@@ -161,6 +207,8 @@ class CallAbandoned(Event, frozen=True, tag="call_abandoned.v1"):
     call_id: CallId
     wait_ms: int
     sip_code: int = 0
+    by: str = "caller"
+    """system when it was not the caller's will."""
 
 
 class CallEnded(Event, frozen=True, tag="call_ended.v1"):
@@ -189,6 +237,36 @@ class CallbackSettled(Event, frozen=True, tag="callback_settled.v1"):
 
     call_id: CallId
     reason: str
+
+
+class CallLanguageSet(Event, frozen=True, tag="call_language_set.v1"):
+    """What the caller speaks; remembered when the number calls again."""
+
+    call_id: CallId
+    language: str
+
+
+class CallForwardRequested(Event, frozen=True, tag="call_forward_requested.v1"):
+    """No seat for too long: a partner centre is dialled, and the caller goes on waiting here."""
+
+    call_id: CallId
+    partner_id: PartnerId
+    uri: str
+
+
+class CallForwarded(Event, frozen=True, tag="call_forwarded.v1"):
+    """The partner centre has answered, and speaks with the caller."""
+
+    call_id: CallId
+    partner_id: PartnerId
+
+
+class CallForwardFailed(Event, frozen=True, tag="call_forward_failed.v1"):
+    """The partner centre did not take the call; the next one is tried, if there is one."""
+
+    call_id: CallId
+    partner_id: PartnerId
+    reason: str = ""
 
 
 class CallLinked(Event, frozen=True, tag="call_linked.v1"):
@@ -409,6 +487,11 @@ AnyEvent = (
     | EffectDone
     | EffectFailed
     | SeatStateChanged
+    | SeatPresenceChanged
+    | SeatsConfigured
+    | SurgeChanged
+    | NuisanceMarked
+    | NuisanceCleared
     | CallOffered
     | CallQueued
     | CallRinging
@@ -419,6 +502,10 @@ AnyEvent = (
     | CallReleaseRequested
     | CallbackRequested
     | CallbackSettled
+    | CallLanguageSet
+    | CallForwardRequested
+    | CallForwarded
+    | CallForwardFailed
     | CallLinked
     | RecordingStored
     | IncidentOpened

@@ -16,6 +16,10 @@ StationId = NewType("StationId", str)
 HospitalId = NewType("HospitalId", str)
 SeatId = NewType("SeatId", str)
 """One call-taking position (席位), `01` and so on."""
+GroupId = NewType("GroupId", str)
+"""A group of seats (坐席组), from the settings."""
+PartnerId = NewType("PartnerId", str)
+"""Another centre that takes our callers when nobody here can, from the settings."""
 UserId = NewType("UserId", str)
 CallRef = NewType("CallRef", str)
 """The gateway's own name of a call, unique for ever."""

@@ -2,8 +2,16 @@
 
 import msgspec
 
-from dispatch.contracts.ids import HospitalId, PlaceId, StationId, UnitId
-from dispatch.contracts.words import Capability, LocationSource, Role, Skill
+from dispatch.contracts.ids import (
+    GroupId,
+    HospitalId,
+    PartnerId,
+    PlaceId,
+    SeatId,
+    StationId,
+    UnitId,
+)
+from dispatch.contracts.words import CallClass, Capability, LocationSource, Role, Skill
 
 
 class Thing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,3 +137,68 @@ class Register(Thing, frozen=True):
     units: tuple[UnitEntry, ...] = ()
     stations: tuple[StationEntry, ...] = ()
     hospitals: tuple[HospitalEntry, ...] = ()
+
+
+class SeatGroup(Thing, frozen=True):
+    """Seats that are rung together. The order of the groups is the order of preference."""
+
+    group_id: GroupId
+    name_zh: str = ""
+    name_en: str = ""
+    after_ms: int = 0
+    """A caller who has waited so long may ring here; 0 is the first group."""
+    reserve: bool = False
+    """Rung in surge mode only."""
+
+
+class SeatEntry(Thing, frozen=True):
+    """A seat as the settings have it. A seat of no known group is in the first."""
+
+    seat_id: SeatId
+    group_id: GroupId = GroupId("")
+    languages: tuple[str, ...] = ()
+    """Languages spoken there beside Chinese, as ISO 639-1 codes: `ug`, `mn`, `en`."""
+
+
+class Partner(Thing, frozen=True):
+    """A partner centre. `uri` is a SIP URI that our trunk reaches."""
+
+    partner_id: PartnerId
+    uri: str
+    name_zh: str = ""
+    name_en: str = ""
+    after_ms: int = 30_000
+    """A caller who has waited so long, with no seat of ours for him, is forwarded there."""
+
+
+class KnownNumber(Thing, frozen=True):
+    """A number that calls at work: a hospital, a crew, a station."""
+
+    number: str
+    name: str = ""
+
+
+class ServiceLine(Thing, frozen=True):
+    """What was dialled says what language is wanted, or what kind of call it is."""
+
+    called: str
+    language: str = ""
+    call_class: CallClass = CallClass.EMERGENCY
+
+
+class QueuePlan(Thing, frozen=True):
+    """How callers are shared out. In the journal, so that replay explains itself."""
+
+    groups: tuple[SeatGroup, ...] = ()
+    seats: tuple[SeatEntry, ...] = ()
+    partners: tuple[Partner, ...] = ()
+    known_numbers: tuple[KnownNumber, ...] = ()
+    lines: tuple[ServiceLine, ...] = ()
+    work_handicap_ms: int = 60_000
+    """A call of class work waits as if it had come so much later: it goes behind, not away."""
+    nuisance_handicap_ms: int = 120_000
+    lost_lead_ms: int = 600_000
+    """A caller whom a machine lost, or whom we rang back, waits as if he had come so much
+    earlier."""
+    goal_ms: int = 10_000
+    """Answered within this is answered in time."""

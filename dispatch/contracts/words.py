@@ -65,6 +65,18 @@ class CallState(StrEnum):
     ANSWERED = "answered"
     ENDED = "ended"
     ABANDONED = "abandoned"
+    FORWARDED = "forwarded"
+    """The caller speaks with a partner centre."""
+
+
+class CallClass(StrEnum):
+    """What kind of call waits; the order is the order of the queue."""
+
+    EMERGENCY = "emergency"
+    WORK = "work"
+    """A known number: a hospital, a crew, a station."""
+    NUISANCE = "nuisance"
+    """A number that somebody marked. It still rings at a free seat like any other."""
 
 
 class SeatState(StrEnum):
@@ -75,6 +87,10 @@ class SeatState(StrEnum):
     RINGING = "ringing"
     TALKING = "talking"
     PAUSED = "paused"
+    AFTER_CALL = "after_call"
+    """The call is over and its papers are not (话后整理): nothing rings here for a moment."""
+    AWAY = "away"
+    """Its screens are gone: nothing rings here until they are back."""
 
 
 class LocationSource(StrEnum):

@@ -1,28 +1,123 @@
-"""Who answers which call (ACD: automatic call distribution)."""
+"""Who answers which call (ACD: automatic call distribution).
+
+The line is one order of all waiting calls; seats are chosen for the first in it, then for the next.
+A class, a lost caller or a call-back shifts a call in the line by a fixed time (`QueuePlan`): so
+the order does not change while people wait, and nobody waits for ever.
+"""
+
+from collections.abc import Iterable
 
 from dispatch.contracts import events as ev
-from dispatch.contracts.words import CallState, SeatState
+from dispatch.contracts.ids import CallId
+from dispatch.contracts.things import QueuePlan, SeatEntry, SeatGroup
+from dispatch.contracts.words import CallClass, CallState, SeatState
 from dispatch.core.draft import Draft
-from dispatch.core.state import Call, State
+from dispatch.core.state import Call, Seat, State
 
 WAITING = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
+WORKING = (SeatState.FREE, SeatState.RINGING, SeatState.TALKING, SeatState.AFTER_CALL)
+_FIRST_GROUP = SeatGroup(group_id="")  # type: ignore[arg-type]  # the group of seats without one
+
+
+# ---- the line
+
+
+def placed(call: Call) -> bool:
+    """Whether we dialled it and its seat is about to have it; one that lost its seat waits."""
+    return call.callback_of is not None and call.state is CallState.OFFERED
+
+
+def in_line(state: State) -> list[Call]:
+    """All callers who wait, first the one to be served next."""
+    waiting = [c for c in state.calls.values() if c.state in WAITING and not placed(c)]
+    return sorted(waiting, key=lambda call: standing(call, state.plan))
+
+
+def standing(call: Call, plan: QueuePlan) -> tuple[int, CallId]:
+    """What the line is sorted by: the first ring, shifted by what kind of call it is."""
+    shift_ms = -plan.lost_lead_ms if call.resumed else 0
+    match call.call_class:
+        case CallClass.WORK:
+            shift_ms += plan.work_handicap_ms
+        case CallClass.NUISANCE:
+            shift_ms += plan.nuisance_handicap_ms
+        case CallClass.EMERGENCY:
+            pass
+    return call.first_ring_at_ms + shift_ms, call.call_id
+
+
+def places(state: State) -> dict[CallId, int]:
+    """The place in the queue of each caller at whose call no phone rings, 1 for the first."""
+    queue = (call for call in in_line(state) if call.state is not CallState.RINGING)
+    return {call.call_id: place for place, call in enumerate(queue, start=1)}
+
+
+def expected_wait_s(state: State, place: int) -> int | None:
+    """How long the caller at this place waits, if calls last as of late; None with no seat open.
+    With n seats busy one comes free every n-th part of a call's length.
+    """
+    seats = sum(1 for s in state.seats.values() if s.state in WORKING and rung(state, s))
+    return round(place * state.handling_ms / seats / 5000) * 5 if seats else None
+
+
+# ---- the seats
+
+
+def entry_of(plan: QueuePlan, seat: Seat) -> SeatEntry:
+    """The seat's line in the settings; one that is not there speaks Chinese in the first group."""
+    known = (entry for entry in plan.seats if entry.seat_id == seat.seat_id)
+    return next(known, SeatEntry(seat_id=seat.seat_id))
+
+
+def group_of(plan: QueuePlan, seat: Seat) -> tuple[int, SeatGroup]:
+    """The seat's group and its rank."""
+    group_id = entry_of(plan, seat).group_id
+    ranked = ((rank, g) for rank, g in enumerate(plan.groups) if g.group_id == group_id)
+    return next(ranked, (0, _FIRST_GROUP))
+
+
+def rung(state: State, seat: Seat, waited_ms: int | None = None) -> bool:
+    """Whether this seat's group is rung for a caller who has waited so long; None: ever."""
+    _, group = group_of(state.plan, seat)
+    if state.surge is not None:
+        return True
+    return not group.reserve and (waited_ms is None or group.after_ms <= waited_ms)
+
+
+def eligible(state: State, call: Call, at_ms: int) -> list[Seat]:
+    """Free seats that may take this call now, best first: one that has not let it ring in vain,
+    that speaks the caller's language, of the first group, idle for longest. A language is a
+    wish: nobody waits for it.
+    """
+    waited_ms = at_ms - call.first_ring_at_ms
+    free = [s for s in state.seats.values() if s.state is SeatState.FREE]
+
+    def merit(seat: Seat) -> tuple[bool, bool, int, int, str]:
+        languages = entry_of(state.plan, seat).languages
+        speaks = not call.language or call.language in languages
+        rank, _ = group_of(state.plan, seat)
+        return (seat.seat_id in call.missed, not speaks, rank, seat.since_ms, seat.seat_id)
+
+    return sorted((s for s in free if rung(state, s, waited_ms)), key=merit)
+
+
+# ---- decisions
 
 
 def pair(draft: Draft) -> None:
-    """Offer the longest-waiting callers to the longest-idle seats; queue who finds none."""
-    for call in _in_line(draft.state):
+    """Offer the callers in line to the seats they may have; queue who finds none."""
+    for call in in_line(draft.state):
         seat_rings = call.seat_id is not None and (
             draft.state.seats[call.seat_id].call_id == call.call_id
         )
         if call.state is CallState.RINGING and not seat_rings:
             draft.add(ev.CallQueued(call_id=call.call_id))
-    for call in _in_line(draft.state):
+    for call in in_line(draft.state):
         if call.state is CallState.RINGING:
             continue
-        free = [s for s in draft.state.seats.values() if s.state is SeatState.FREE]
-        if free:
-            seat = min(free, key=lambda s: (s.since_ms, s.seat_id))
-            draft.add(ev.CallRinging(call_id=call.call_id, seat_id=seat.seat_id))
+        seats = eligible(draft.state, call, draft.at_ms)
+        if seats:
+            draft.add(ev.CallRinging(call_id=call.call_id, seat_id=seats[0].seat_id))
         elif call.state is CallState.OFFERED:
             draft.add(ev.CallQueued(call_id=call.call_id))
 
@@ -32,21 +127,18 @@ def pass_on(draft: Draft) -> None:
     it rings on, and the caller hears the announcement.
     """
     limit_ms = draft.context.settings.ring_limit_ms
-    for call in _in_line(draft.state):
+    for call in in_line(draft.state):
         rung_ms = draft.at_ms - (call.ringing_since_ms or draft.at_ms)
         if call.state is not CallState.RINGING or rung_ms < limit_ms:
             continue
-        others = any(s.state is SeatState.FREE for s in draft.state.seats.values())
-        if others or call.queued_since_ms is None:
+        if call.queued_since_ms is None or eligible(draft.state, call, draft.at_ms):
             draft.add(ev.CallQueued(call_id=call.call_id))
     pair(draft)
 
 
-def placed(call: Call) -> bool:
-    """Whether we dialled it and its seat is about to have it; one that lost its seat waits."""
-    return call.callback_of is not None and call.state is CallState.OFFERED
-
-
-def _in_line(state: State) -> list[Call]:
-    waiting = [c for c in state.calls.values() if c.state in WAITING and not placed(c)]
-    return sorted(waiting, key=lambda c: (c.first_ring_at_ms, c.call_id))
+def moved_up(before: State, after: State) -> Iterable[tuple[CallId, int]]:
+    """Who waits in the queue and has come further forward, and where he is now."""
+    was = places(before)
+    for call_id, place in places(after).items():
+        if place < was.get(call_id, 0) and after.calls[call_id].state is CallState.QUEUED:
+            yield call_id, place

@@ -1,6 +1,5 @@
 """Calls: from the first ring to the recording. Who answers which is `dispatch.core.acd`."""
 
-from collections.abc import Iterable
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -9,15 +8,17 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.ids import CallId, CallRef, IncidentId, SeatId
-from dispatch.contracts.words import CallState, SeatState
-from dispatch.core import incidents
+from dispatch.contracts.words import CallClass, CallState, SeatState
+from dispatch.core import incidents, plan, tally
 from dispatch.core.acd import WAITING, pair, placed
 from dispatch.core.draft import Draft
 from dispatch.core.numbers import counted
-from dispatch.core.seats import free_seat, open_seat, put_seat
+from dispatch.core.seats import begin_after_call, free_seat, open_seat, put_seat
 from dispatch.core.state import Call, Seat, State
 
 OVER = (CallState.ENDED, CallState.ABANDONED)
+LOST_BY = "system"
+"""Who ended a call that nobody meant to end."""
 
 CallEvent = (
     ev.CallOffered
@@ -30,6 +31,7 @@ CallEvent = (
     | ev.CallReleaseRequested
     | ev.CallbackRequested
     | ev.CallbackSettled
+    | ev.CallLanguageSet
     | ev.CallLinked
     | ev.RecordingStored
 )
@@ -38,7 +40,7 @@ CallEvent = (
 def fold(state: State, event: CallEvent, at_ms: int) -> State:
     """What each event of this room means."""
     if isinstance(event, ev.CallOffered):
-        return _offered(state, event)
+        return tally.offered(_offered(state, event), event)
     call = state.calls.get(event.call_id)
     if call is None:
         return state  # it left the state; the journal still has it
@@ -46,6 +48,7 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
         case ev.CallQueued():
             freed = free_seat(state, call.seat_id, call.call_id, at_ms)
             since_ms = call.queued_since_ms or at_ms
+            rang = call.seat_id if call.state is CallState.RINGING else None
             return _put(
                 freed,
                 replace(
@@ -55,6 +58,9 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                     ringing_since_ms=None,
                     answered_at_ms=None,
                     queued_since_ms=since_ms,
+                    missed=(*call.missed, rang)
+                    if rang is not None and rang not in call.missed
+                    else call.missed,
                 ),
             )
         case ev.CallRinging(seat_id=seat_id):
@@ -63,33 +69,51 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                 rung,
                 replace(call, state=CallState.RINGING, seat_id=seat_id, ringing_since_ms=at_ms),
             )
-        case ev.CallAnswered(seat_id=seat_id):
+        case ev.CallAnswered(seat_id=seat_id, wait_ms=wait_ms):
             freed = free_seat(state, call.seat_id, call.call_id, at_ms)
             taken = put_seat(freed, seat_id, SeatState.TALKING, at_ms, call_id=call.call_id)
-            return _put(
-                taken,
-                replace(call, state=CallState.ANSWERED, seat_id=seat_id, answered_at_ms=at_ms),
+            answered = replace(
+                call,
+                state=CallState.ANSWERED,
+                seat_id=seat_id,
+                answered_at_ms=at_ms,
+                wait_ms=wait_ms if call.wait_ms is None else call.wait_ms,
+                forward_to=None,
             )
+            return _put(tally.answered(taken, call, wait_ms), answered)
         case ev.CallConnected():
             return _put(state, replace(call, connected_at_ms=at_ms))
-        case ev.CallAbandoned():
+        case ev.CallAbandoned(by=by):
             freed = free_seat(state, call.seat_id, call.call_id, at_ms)
             return _put(
-                freed,
+                tally.abandoned(freed, call),
                 replace(
                     call,
                     state=CallState.ABANDONED,
                     ended_at_ms=at_ms,
                     callback_pending=bool(call.caller_number),
+                    lost=by == LOST_BY,
                 ),
             )
-        case ev.CallEnded():
+        case ev.CallEnded(by=by):
             freed = free_seat(state, call.seat_id, call.call_id, at_ms)
-            return _put(freed, replace(call, state=CallState.ENDED, ended_at_ms=at_ms))
+            lost = by == LOST_BY
+            return _put(
+                tally.ended(freed, call, at_ms),
+                replace(
+                    call,
+                    state=CallState.ENDED,
+                    ended_at_ms=at_ms,
+                    lost=lost,
+                    callback_pending=lost and bool(call.caller_number),
+                ),
+            )
         case ev.CallReleaseRequested() | ev.CallbackRequested():
             return state
         case ev.CallbackSettled():
             return _put(state, replace(call, callback_pending=False))
+        case ev.CallLanguageSet(language=language):
+            return _put(state, replace(call, language=language))
         case ev.CallLinked(incident_id=incident_id):
             return incidents.with_call(
                 _put(state, replace(call, incident_id=incident_id)), incident_id, call
@@ -112,6 +136,9 @@ def _offered(state: State, event: ev.CallOffered) -> State:
         location=event.location,
         repeat_of=event.repeat_of,
         callback_of=event.callback_of,
+        call_class=event.call_class,
+        language=event.language,
+        resumed=event.resumed,
     )
     return counted(_put(state, call), event.call_id)
 
@@ -128,11 +155,18 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
     state = draft.state
     if state.call_by_ref(command.call_ref) is not None:
         return
-    earlier = _open_call_of(state.calls.values(), state, command.caller_number)
     original = state.calls.get(command.callback_of) if command.callback_of else None
+    earlier = _earlier_call_of(state, command.caller_number, placed=original is not None)
     location = command.location
     if location is None and original is not None:
         location = original.location  # the phone that we ring told where it was
+    linked = earlier.incident_id if earlier is not None else None
+    if original is not None and original.incident_id is not None:
+        linked = original.incident_id
+    linked = linked if linked is not None and _is_open(state, linked) else None
+    call_class = plan.class_of(state, command.caller_number, command.called)
+    if linked is not None or command.callback_of is not None:
+        call_class = CallClass.EMERGENCY  # whatever the number is known for
     call_id = CallId(draft.number("C"))
     draft.created = call_id
     draft.add(
@@ -146,14 +180,16 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
             location=location,
             repeat_of=earlier.call_id if earlier is not None else None,
             callback_of=command.callback_of,
+            call_class=call_class,
+            language=plan.language_of(state, command.caller_number, command.called),
+            resumed=original is not None
+            or (earlier is not None and earlier.lost and earlier.callback_pending),
         )
     )
     if original is not None and original.callback_pending:
         draft.add(ev.CallbackSettled(call_id=original.call_id, reason="rung_back"))
-    linked = earlier.incident_id if earlier is not None else None
-    if original is not None and original.incident_id is not None:
-        linked = original.incident_id
-    if linked is not None and _is_open(state, linked):
+    _settle_earlier(draft, draft.state.calls[call_id])
+    if linked is not None:
         draft.add(ev.CallLinked(call_id=call_id, incident_id=linked))
     elif location is not None:
         incidents.open_for_call(draft, call_id)
@@ -161,15 +197,27 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
         pair(draft)
 
 
-def _open_call_of(calls: Iterable[Call], state: State, number: str) -> Call | None:
-    """The newest earlier call of this number whose incident is still open."""
+def _settle_earlier(draft: Draft, call: Call) -> None:
+    """Who is on the line again need not be rung back."""
+    for other in tuple(draft.state.calls.values()):
+        same = call.caller_number and other.caller_number == call.caller_number
+        if same and other.callback_pending and other.call_id != call.call_id:
+            draft.add(ev.CallbackSettled(call_id=other.call_id, reason="called_again"))
+
+
+def _earlier_call_of(state: State, number: str, *, placed: bool) -> Call | None:
+    """The newest earlier call of this number whose incident is still open; else the newest that
+    waits for being rung back.
+    """
     if not number:
         return None
     same = [
         c
-        for c in calls
+        for c in state.calls.values()
         if c.caller_number == number and c.incident_id and _is_open(state, c.incident_id)
     ]
+    if not same and not placed:
+        same = [c for c in state.calls.values() if c.callback_pending and c.caller_number == number]
     return max(same, key=lambda c: (c.first_ring_at_ms, c.call_id), default=None)
 
 
@@ -217,14 +265,20 @@ def end(draft: Draft, command: cmd.EndCall) -> None:
     call = _by_ref(draft.state, command.call_ref)
     if call.state in OVER:
         return
-    if call.state is CallState.ANSWERED:
+    if call.state in (CallState.ANSWERED, CallState.FORWARDED):
         draft.add(ev.CallEnded(call_id=call.call_id, by=command.by, sip_code=command.sip_code))
+        if command.by != LOST_BY:
+            begin_after_call(draft, call.seat_id)
     else:
         wait_ms = max(0, draft.at_ms - call.first_ring_at_ms)
+        by = LOST_BY if command.by == LOST_BY else "caller"
         draft.add(
-            ev.CallAbandoned(call_id=call.call_id, wait_ms=wait_ms, sip_code=command.sip_code)
+            ev.CallAbandoned(
+                call_id=call.call_id, wait_ms=wait_ms, sip_code=command.sip_code, by=by
+            )
         )
-        incidents.close_if_untouched(draft, call.incident_id, call)
+        if by != LOST_BY:  # it was not the caller's will: he is rung back about the same thing
+            incidents.close_if_untouched(draft, call.incident_id, call)
     incidents.close_if_finished(draft, call.incident_id)
     pair(draft)
 
@@ -261,7 +315,7 @@ def answer(draft: Draft, command: cmd.AnswerCall) -> None:
     if call.state is CallState.ANSWERED and call.seat_id == command.seat_id:
         return
     if call.state not in WAITING:
-        code = "call_taken" if call.state is CallState.ANSWERED else "call_over"
+        code = "call_over" if call.state in OVER else "call_taken"
         raise CommandRefused(code, field="call_id", detail=f"the call is {call.state}")
     _leave_ringing(draft, open_seat(draft, command.seat_id), call)
     _answer(draft, draft.state.calls[call.call_id], command.seat_id)
@@ -306,6 +360,13 @@ def settle_callback(draft: Draft, command: cmd.SettleCallback) -> None:
         raise CommandRefused("reason_needed", field="reason", detail="say why it is put aside")
     if call.callback_pending:
         draft.add(ev.CallbackSettled(call_id=call.call_id, reason=command.reason))
+
+
+def set_language(draft: Draft, command: cmd.SetCallLanguage) -> None:
+    """What the caller speaks, for seats that are chosen later."""
+    call = _known(draft.state, command.call_id)
+    if call.language != command.language:
+        draft.add(ev.CallLanguageSet(call_id=call.call_id, language=command.language))
 
 
 def link(draft: Draft, command: cmd.LinkCall) -> None:

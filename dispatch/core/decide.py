@@ -12,7 +12,7 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.commands import Envelope
 from dispatch.contracts.events import Record
-from dispatch.core import acd, arrivals, calls, incidents, missions, seats, system
+from dispatch.core import acd, arrivals, calls, forward, incidents, missions, plan, seats, system
 from dispatch.core.draft import Context, Draft
 from dispatch.core.evolve import evolve
 from dispatch.core.state import State
@@ -64,8 +64,17 @@ def _route(draft: Draft, envelope: Envelope) -> None:
             system.clear_alarm(draft, command.code)
         case cmd.SettleEffect():
             system.settle_effect(draft, command)
+        case cmd.ConfigureSeats():
+            plan.configure(draft, command)
+            acd.pair(draft)
+        case cmd.SetPresence():
+            seats.set_presence(draft, command)
+            acd.pair(draft)
         case cmd.Tick():
+            plan.tick(draft)
+            seats.end_after_call(draft)
             acd.pass_on(draft)
+            forward.overflow(draft)
             system.tick(draft)
         case _:
             _route_people(draft, command)
@@ -76,6 +85,7 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     command: cmd.OfferCall
     | cmd.ConnectCall
     | cmd.FailSeat
+    | cmd.ForwardCall
     | cmd.EndCall
     | cmd.StoreRecording
     | cmd.SetSeat
@@ -83,6 +93,10 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     | cmd.HangUpCall
     | cmd.CallBack
     | cmd.SettleCallback
+    | cmd.SetCallLanguage
+    | cmd.SetSurge
+    | cmd.MarkNuisance
+    | cmd.ClearNuisance
     | cmd.LinkCall
     | cmd.OpenIncident
     | cmd.SetLocation
@@ -112,6 +126,8 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.connect(draft, command)
         case cmd.FailSeat():
             calls.fail_seat(draft, command)
+        case cmd.ForwardCall():
+            forward.settle(draft, command)
         case cmd.EndCall():
             calls.end(draft, command)
         case cmd.StoreRecording():
@@ -127,6 +143,16 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.call_back(draft, command)
         case cmd.SettleCallback():
             calls.settle_callback(draft, command)
+        case cmd.SetCallLanguage():
+            calls.set_language(draft, command)
+        case cmd.SetSurge():
+            plan.set_surge(draft, command)
+            seats.end_after_call(draft)
+            acd.pair(draft)
+        case cmd.MarkNuisance():
+            plan.mark_nuisance(draft, command)
+        case cmd.ClearNuisance():
+            plan.clear_nuisance(draft, command)
         case cmd.LinkCall():
             calls.link(draft, command)
         case cmd.OpenIncident():

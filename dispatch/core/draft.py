@@ -15,6 +15,10 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ring_limit_ms: int = 10_000
     """A seat that has not answered after this gives the call to the next (95 % within 10 s)."""
+    after_call_ms: int = 0
+    """A seat has so long for the papers after each call; 0: it is free at once."""
+    forward_limit_ms: int = 30_000
+    """A partner centre that has not answered after this is given up."""
     acknowledge_limit_ms: int = 60_000
     """A crew that has not acknowledged after this raises an alarm."""
     arrival_limit_ms: int = 60_000

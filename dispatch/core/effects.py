@@ -9,6 +9,7 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import ArrivalId, EffectKey, MissionId
 from dispatch.contracts.words import CallState, FeedKind, UnitStatus
+from dispatch.core.acd import moved_up, places
 from dispatch.core.state import State
 
 
@@ -21,14 +22,20 @@ def effects_of(record: Record, before: State, after: State) -> tuple[ef.IssuedEf
             at_ms=record.at_ms,
             effect=effect,
         )
-        for index, effect in enumerate(_asked(record.body, before, after))
+        for index, effect in enumerate(
+            (*_asked(record.body, before, after), *_told(record.body, before, after))
+        )
     )
 
 
 def _asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.AnyEffect]:
     match event:
         case ev.CallQueued(call_id=call_id):
-            yield ef.HoldCall(call_ref=after.calls[call_id].call_ref)
+            call_ref = after.calls[call_id].call_ref
+            yield ef.HoldCall(call_ref=call_ref, position=places(after).get(call_id, 0))
+        case ev.CallForwardRequested(call_id=call_id, partner_id=partner_id, uri=uri):
+            call_ref = after.calls[call_id].call_ref
+            yield ef.ForwardCall(call_ref=call_ref, partner_id=partner_id, uri=uri)
         case ev.CallAnswered(call_id=call_id, seat_id=seat_id):
             was = before.calls[call_id]
             if was.callback_of is not None and was.state is CallState.OFFERED:
@@ -53,6 +60,16 @@ def _asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.AnyEf
             yield ef.RankHospitals(mission_id=mission_id)
         case _:
             yield from _feeds(event, before, after)
+
+
+def _told(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.HoldCall]:
+    """Callers who have come further forward in the queue hear their new place."""
+    match event:
+        case ev.CallRinging() | ev.CallAnswered() | ev.CallAbandoned() | ev.CallForwarded():
+            for call_id, place in moved_up(before, after):
+                yield ef.HoldCall(call_ref=after.calls[call_id].call_ref, position=place)
+        case _:
+            return
 
 
 def _feeds(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.SendFeed]:

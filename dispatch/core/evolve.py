@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import invariant
 from dispatch.contracts.events import Record
-from dispatch.core import arrivals, calls, incidents, missions, seats, system
+from dispatch.core import arrivals, calls, forward, incidents, missions, plan, seats, system
 from dispatch.core.effects import remember
 from dispatch.core.state import State
 
@@ -36,8 +36,10 @@ def _fold(state: State, record: Record) -> State:
             | ev.EffectFailed()
         ):
             return system.fold(state, event, at_ms)
-        case ev.SeatStateChanged():
+        case ev.SeatStateChanged() | ev.SeatPresenceChanged():
             return seats.fold(state, event, at_ms)
+        case ev.SeatsConfigured() | ev.SurgeChanged() | ev.NuisanceMarked() | ev.NuisanceCleared():
+            return plan.fold(state, event, at_ms)
         case (
             ev.CallOffered()
             | ev.CallQueued()
@@ -49,10 +51,13 @@ def _fold(state: State, record: Record) -> State:
             | ev.CallReleaseRequested()
             | ev.CallbackRequested()
             | ev.CallbackSettled()
+            | ev.CallLanguageSet()
             | ev.CallLinked()
             | ev.RecordingStored()
         ):
             return calls.fold(state, event, at_ms)
+        case ev.CallForwardRequested() | ev.CallForwarded() | ev.CallForwardFailed():
+            return forward.fold(state, event, at_ms)
         case (
             ev.IncidentOpened()
             | ev.LocationSet()

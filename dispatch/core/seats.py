@@ -1,5 +1,7 @@
 """Seats: who sits where, and what the seat is doing."""
 
+from typing import assert_never
+
 from msgspec.structs import replace
 
 from dispatch.contracts import commands as cmd
@@ -11,18 +13,51 @@ from dispatch.core.draft import Draft
 from dispatch.core.state import Seat, State
 
 BUSY = (SeatState.RINGING, SeatState.TALKING)
+BY_THE_SYSTEM = (*BUSY, SeatState.AWAY)
+"""What no person sets."""
+AFTER_CALL_BY_HAND_MS = 60_000
+"""So long lasts an after-call that a person asked for, where the setting has none."""
+
+SeatEvent = ev.SeatStateChanged | ev.SeatPresenceChanged
 
 
-def fold(state: State, event: ev.SeatStateChanged, at_ms: int) -> State:
+def fold(state: State, event: SeatEvent, at_ms: int) -> State:
     """What each event of this room means."""
-    return put_seat(
-        state,
-        event.seat_id,
-        event.state,
-        at_ms,
-        user_id=event.user_id,
-        reason=event.reason,
-    )
+    match event:
+        case ev.SeatStateChanged():
+            changed = put_seat(
+                state,
+                event.seat_id,
+                event.state,
+                at_ms,
+                user_id=event.user_id,
+                reason=event.reason,
+            )
+            if event.user_id is not None:  # whoever acts at a seat is there, until seen otherwise
+                return _with_presence(changed, event.seat_id, None)
+            return changed
+        case ev.SeatPresenceChanged(seat_id=seat_id, present=present):
+            return _fold_presence(state, seat_id, present, at_ms)
+        case _:
+            assert_never(event)
+
+
+def _fold_presence(state: State, seat_id: SeatId, present: bool, at_ms: int) -> State:  # noqa: FBT001 - the event's field
+    """A seat that could be rung is away while its screens are; a call that is on stays."""
+    seat = state.seats.get(seat_id)
+    if seat is None:
+        return state
+    leaves = (SeatState.FREE, SeatState.AFTER_CALL, SeatState.RINGING)
+    if not present and seat.state in leaves:
+        state = put_seat(state, seat_id, SeatState.AWAY, at_ms)
+    if present and seat.state is SeatState.AWAY:
+        state = put_seat(state, seat_id, SeatState.FREE, at_ms)
+    return _with_presence(state, seat_id, present)
+
+
+def _with_presence(state: State, seat_id: SeatId, present: bool | None) -> State:  # noqa: FBT001 - the event's field
+    seat = replace(state.seats[seat_id], present=present)
+    return replace(state, seats={**state.seats, seat_id: seat})
 
 
 def put_seat(
@@ -44,22 +79,24 @@ def put_seat(
         user_id=user_id or (known.user_id if known else None),
         call_id=call_id,
         reason=reason,
+        present=known.present if known else None,
     )
     return replace(state, seats={**state.seats, seat_id: seat})
 
 
 def free_seat(state: State, seat_id: SeatId | None, call_id: CallId, at_ms: int) -> State:
-    """A call left the seat: it is free again, unless another call has it."""
+    """A call left the seat: it is free again, unless another call has it; away without screens."""
     seat = state.seats.get(seat_id) if seat_id is not None else None
     if seat is None or seat.call_id != call_id:
         return state
-    return put_seat(state, seat.seat_id, SeatState.FREE, at_ms)
+    left = SeatState.AWAY if seat.present is False else SeatState.FREE
+    return put_seat(state, seat.seat_id, left, at_ms)
 
 
 def set_seat(draft: Draft, command: cmd.SetSeat) -> None:
     """Take, pause or leave a seat. A seat that talks or rings cannot be left."""
-    if command.state in BUSY:
-        raise CommandRefused("seat_state", field="state", detail="a seat rings and talks by calls")
+    if command.state in BY_THE_SYSTEM:
+        raise CommandRefused("seat_state", field="state", detail="no person sets this")
     seat = draft.state.seats.get(command.seat_id)
     if seat is not None and seat.state is SeatState.TALKING:
         raise CommandRefused("seat_talking", field="seat_id", detail="end the call first")
@@ -83,6 +120,33 @@ def set_seat(draft: Draft, command: cmd.SetSeat) -> None:
             reason=command.reason,
         )
     )
+
+
+def set_presence(draft: Draft, command: cmd.SetPresence) -> None:
+    """A seat's screens came or went; a closed seat is nobody's."""
+    seat = draft.state.seats.get(command.seat_id)
+    if seat is None or seat.state is SeatState.CLOSED or seat.present is command.present:
+        return
+    draft.add(ev.SeatPresenceChanged(seat_id=command.seat_id, present=command.present))
+
+
+def begin_after_call(draft: Draft, seat_id: SeatId | None) -> None:
+    """The call is over, its papers are not: nothing rings here for a moment, except in a surge."""
+    seat = draft.state.seats.get(seat_id) if seat_id is not None else None
+    if seat is None or seat.state is not SeatState.FREE or draft.state.surge is not None:
+        return
+    if draft.context.settings.after_call_ms > 0:
+        draft.add(ev.SeatStateChanged(seat_id=seat.seat_id, state=SeatState.AFTER_CALL))
+
+
+def end_after_call(draft: Draft) -> None:
+    """Whose time for the papers is over is free; in a surge nobody has any."""
+    limit_ms = draft.context.settings.after_call_ms or AFTER_CALL_BY_HAND_MS
+    for seat in tuple(draft.state.seats.values()):
+        if seat.state is not SeatState.AFTER_CALL:
+            continue
+        if draft.state.surge is not None or draft.at_ms - seat.since_ms >= limit_ms:
+            draft.add(ev.SeatStateChanged(seat_id=seat.seat_id, state=SeatState.FREE))
 
 
 def open_seat(draft: Draft, seat_id: SeatId) -> Seat:

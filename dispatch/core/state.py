@@ -18,6 +18,7 @@ from dispatch.contracts.ids import (
     HospitalId,
     IncidentId,
     MissionId,
+    PartnerId,
     QuestionId,
     SeatId,
     StationId,
@@ -29,6 +30,7 @@ from dispatch.contracts.things import (
     HospitalProposal,
     Location,
     Patient,
+    QueuePlan,
     StationEntry,
     UnitEntry,
     UnitProposal,
@@ -37,6 +39,7 @@ from dispatch.contracts.things import (
 from dispatch.contracts.words import (
     MISSION_STEPS,
     Answer,
+    CallClass,
     CallState,
     CloseReason,
     Priority,
@@ -77,6 +80,18 @@ class Call(Fact, frozen=True):
     callback_of: CallId | None = None
     callback_pending: bool = False
     recording: str = ""
+    call_class: CallClass = CallClass.EMERGENCY
+    language: str = ""
+    resumed: bool = False
+    lost: bool = False
+    """It ended by the system's fault, not by anybody's will."""
+    wait_ms: int | None = None
+    """How long until the first answer."""
+    missed: tuple[SeatId, ...] = ()
+    """Seats where it rang and that did not take it."""
+    forward_to: PartnerId | None = None
+    forward_since_ms: int | None = None
+    forward_tried: tuple[PartnerId, ...] = ()
 
 
 class Note(Fact, frozen=True):
@@ -184,6 +199,40 @@ class Seat(Fact, frozen=True):
     user_id: UserId | None = None
     call_id: CallId | None = None
     reason: str = ""
+    present: bool | None = None
+    """Whether its screens are there; None where none was ever seen."""
+
+
+class Surge(Fact, frozen=True):
+    """Surge mode, since when and by whom."""
+
+    since_ms: int
+    by: str
+    reason: str = ""
+
+
+class NuisanceMark(Fact, frozen=True):
+    """A number known for nuisance calls."""
+
+    number: str
+    reason: str
+    by: str
+    marked_at_ms: int
+    expires_at_ms: int
+
+
+class Tally(Fact, frozen=True):
+    """The day's calls, counted as they come. `day` is the one that names them."""
+
+    day: str = ""
+    offered: int = 0
+    answered: int = 0
+    in_time: int = 0
+    """Answered within the plan's goal."""
+    abandoned: int = 0
+    forwarded: int = 0
+    wait_ms: int = 0
+    """Of all answered calls together."""
 
 
 class Alarm(Fact, frozen=True):
@@ -217,6 +266,12 @@ class State(Fact, frozen=True):
     units: Mapping[UnitId, Unit] = {}
     arrivals: Mapping[ArrivalId, Arrival] = {}
     seats: Mapping[SeatId, Seat] = {}
+    plan: QueuePlan = QueuePlan()
+    surge: Surge | None = None
+    nuisance: Mapping[str, NuisanceMark] = {}
+    tally: Tally = Tally()
+    handling_ms: int = 90_000
+    """How long a call lasts of late: a moving mean, for the wait that callers are told."""
     hospitals: Mapping[HospitalId, HospitalEntry] = {}
     stations: Mapping[StationId, StationEntry] = {}
     alarms: Mapping[str, Alarm] = {}

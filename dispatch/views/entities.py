@@ -10,9 +10,11 @@ from dispatch.contracts.ids import (
     ArrivalId,
     CallId,
     ComplaintId,
+    GroupId,
     HospitalId,
     IncidentId,
     MissionId,
+    PartnerId,
     QuestionId,
     SeatId,
     StationId,
@@ -22,6 +24,7 @@ from dispatch.contracts.ids import (
 from dispatch.contracts.things import HospitalProposal, Location, Patient, Position, Vitals
 from dispatch.contracts.words import (
     Answer,
+    CallClass,
     CallState,
     Capability,
     CloseReason,
@@ -41,6 +44,18 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
     zh: str
     en: str
+
+
+class NuisanceView(Entity, frozen=True):
+    """A number that was marked, by whom and why; its calls go behind in the queue and ring all the
+    same. Kind `nuisance`, its id is the number without the country's prefix.
+    """
+
+    number: str
+    reason: str
+    by: str
+    marked_at_ms: int
+    expires_at_ms: int
 
 
 class CallView(Entity, frozen=True):
@@ -64,6 +79,19 @@ class CallView(Entity, frozen=True):
     """An abandoned call that nobody has rung back yet."""
     earlier_calls: int = 0
     recorded: bool = False
+    call_class: CallClass = CallClass.EMERGENCY
+    language: str = ""
+    """What the caller speaks, where it is known: an ISO 639-1 code."""
+    resumed: bool = False
+    """A machine lost this caller before, or we rang him back: first in line."""
+    lost: bool = False
+    """It ended by the system's fault: ring back first."""
+    queue_position: int | None = None
+    """The place in the queue, 1 for the next; None where a phone rings or nobody waits."""
+    expected_wait_s: int | None = None
+    nuisance: NuisanceView | None = None
+    forward_to: PartnerId | None = None
+    """The partner centre that is being dialled, or that has the caller (state `forwarded`)."""
 
 
 class QuestionView(Entity, frozen=True):
@@ -156,6 +184,16 @@ class UnitView(Entity, frozen=True):
     phone: str = ""
 
 
+class SeatGroupView(Entity, frozen=True):
+    """A seat's group. `rank` 0 is rung first; `after_ms` is the wait before it is rung at all."""
+
+    group_id: GroupId
+    name: Text
+    rank: int = 0
+    after_ms: int = 0
+    reserve: bool = False
+
+
 class SeatView(Entity, frozen=True):
     """A seat. Kind `seat`."""
 
@@ -165,6 +203,45 @@ class SeatView(Entity, frozen=True):
     user_id: UserId | None = None
     call_id: CallId | None = None
     reason: str = ""
+    present: bool | None = None
+    """Whether its screens are there; None where none was ever seen."""
+    group: SeatGroupView | None = None
+    languages: tuple[str, ...] = ()
+    rung: bool = True
+    """Whether the queue rings here; False for a reserve seat outside surge mode."""
+
+
+class QueueView(Entity, frozen=True):
+    """The queue; one entity, id `queue`. Kind `queue`. The day's figures count calls that came in,
+    not those that we placed.
+    """
+
+    waiting: int = 0
+    """Callers at whose call no phone rings."""
+    ringing: int = 0
+    waiting_by_class: dict[CallClass, int] = {}
+    oldest_ring_at_ms: int | None = None
+    """The first ring of whoever waits longest, ringing or not."""
+    expected_wait_s: int | None = None
+    """For whoever calls now; None while nobody waits."""
+    seats: dict[SeatState, int] = {}
+    reserve_seats: int = 0
+    """Seats with somebody at them that surge mode would open."""
+    callbacks_pending: int = 0
+    surge_since_ms: int | None = None
+    surge_by: str = ""
+    surge_reason: str = ""
+    day: str = ""
+    offered: int = 0
+    answered: int = 0
+    abandoned: int = 0
+    forwarded: int = 0
+    in_time_pct: float | None = None
+    """Of the answered calls, those answered within the goal (10 s)."""
+    abandoned_pct: float | None = None
+    mean_wait_ms: int | None = None
+    handling_s: int = 0
+    """How long a call lasts of late."""
 
 
 class ArrivalView(Entity, frozen=True):
@@ -242,6 +319,8 @@ AnyEntity = (
     | MissionView
     | UnitView
     | SeatView
+    | QueueView
+    | NuisanceView
     | ArrivalView
     | StationView
     | HospitalView

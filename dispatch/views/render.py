@@ -14,7 +14,7 @@ from dispatch.contracts.ids import (
     UnitId,
 )
 from dispatch.contracts.things import Patient
-from dispatch.core.state import Arrival, Call, Incident, Mission, State
+from dispatch.core.state import Arrival, Incident, Mission, State
 from dispatch.views.entities import (
     AlarmView,
     AnyEntity,
@@ -24,14 +24,17 @@ from dispatch.views.entities import (
     IncidentView,
     MissionView,
     NoteView,
+    NuisanceView,
     ProposalView,
     QuestionView,
+    QueueView,
     SeatView,
     StationView,
     SystemView,
     Text,
     UnitView,
 )
+from dispatch.views.queue import QUEUE_ID, call_view, nuisance_view, queue_view, seat_view
 from dispatch.views.triage_texts import complaint_text, instructions, needs, questions
 from triage.engine import ProtocolSet
 
@@ -42,6 +45,8 @@ KINDS = (
     "hospital",
     "unit",
     "seat",
+    "queue",
+    "nuisance",
     "call",
     "incident",
     "mission",
@@ -72,6 +77,10 @@ def ids_of(state: State, kind: str) -> Iterator[str]:
             yield from state.units
         case "seat":
             yield from state.seats
+        case "queue":
+            yield QUEUE_ID
+        case "nuisance":
+            yield from state.nuisance
         case "call":
             yield from state.calls
         case "incident":
@@ -90,38 +99,15 @@ def mask_name(name: str) -> str:
 
 
 def _call(state: State, entity_id: str, _texts: ProtocolSet) -> CallView | None:
-    call = state.calls.get(CallId(entity_id))
-    if call is None:
-        return None
-    return CallView(
-        call_id=call.call_id,
-        state=call.state,
-        caller_number=call.caller_number,
-        first_ring_at_ms=call.first_ring_at_ms,
-        called=call.called,
-        trunk=call.trunk,
-        answered_at_ms=call.answered_at_ms,
-        connected_at_ms=call.connected_at_ms,
-        ended_at_ms=call.ended_at_ms,
-        seat_id=call.seat_id,
-        incident_id=call.incident_id,
-        location=call.location,
-        repeat_of=call.repeat_of,
-        callback_of=call.callback_of,
-        callback_pending=call.callback_pending,
-        earlier_calls=_earlier_calls(state, call),
-        recorded=bool(call.recording),
-    )
+    return call_view(state, CallId(entity_id))
 
 
-def _earlier_calls(state: State, call: Call) -> int:
-    if not call.caller_number:
-        return 0
-    return sum(
-        other.caller_number == call.caller_number
-        and (other.first_ring_at_ms, other.call_id) < (call.first_ring_at_ms, call.call_id)
-        for other in state.calls.values()
-    )
+def _queue(state: State, entity_id: str, _texts: ProtocolSet) -> QueueView | None:
+    return queue_view(state) if entity_id == QUEUE_ID else None
+
+
+def _nuisance(state: State, entity_id: str, _texts: ProtocolSet) -> NuisanceView | None:
+    return nuisance_view(state, entity_id)
 
 
 def _incident(state: State, entity_id: str, texts: ProtocolSet) -> IncidentView | None:
@@ -239,17 +225,7 @@ def _unit(state: State, entity_id: str, _texts: ProtocolSet) -> UnitView | None:
 
 
 def _seat(state: State, entity_id: str, _texts: ProtocolSet) -> SeatView | None:
-    seat = state.seats.get(SeatId(entity_id))
-    if seat is None:
-        return None
-    return SeatView(
-        seat_id=seat.seat_id,
-        state=seat.state,
-        since_ms=seat.since_ms,
-        user_id=seat.user_id,
-        call_id=seat.call_id,
-        reason=seat.reason,
-    )
+    return seat_view(state, SeatId(entity_id))
 
 
 def _arrival(state: State, entity_id: str, texts: ProtocolSet) -> ArrivalView | None:
@@ -377,6 +353,8 @@ _RENDERERS: dict[str, Callable[[State, str, ProtocolSet], AnyEntity | None]] = {
     "hospital": _hospital,
     "unit": _unit,
     "seat": _seat,
+    "queue": _queue,
+    "nuisance": _nuisance,
     "call": _call,
     "incident": _incident,
     "mission": _mission,

@@ -78,6 +78,10 @@ def audience(state: State, kind: str, entity_id: str) -> Audience:
             return _arrival_audience(state, ArrivalId(entity_id))
         case "call":
             return CONSOLE if entity_id in state.calls else NOBODY
+        case "queue":
+            return CONSOLE
+        case "nuisance":
+            return CONSOLE if entity_id in state.nuisance else NOBODY
         case "seat":
             return CONSOLE if entity_id in state.seats else NOBODY
         case _:

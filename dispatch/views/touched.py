@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from dispatch.contracts.effects import SendFeed
 from dispatch.contracts.ids import IncidentId, MissionId
+from dispatch.core.plan import bare_number
 from dispatch.core.state import State
+from dispatch.views.queue import QUEUE_ID, waits
 from dispatch.views.render import SYSTEM_ID
 
 Key = tuple[str, str]
@@ -21,7 +23,17 @@ _Fact = TypeVar("_Fact")
 def touched(before: State, after: State) -> tuple[Key, ...]:
     """The entities whose rendering, or whose audience, may differ between two states."""
     keys: dict[Key, None] = {}
-    for part in (_register, _units, _calls, _incidents, _missions, _arrivals, _effects, _system):
+    for part in (
+        _register,
+        _units,
+        _calls,
+        _queue,
+        _incidents,
+        _missions,
+        _arrivals,
+        _effects,
+        _system,
+    ):
         for key in part(before, after):
             keys[key] = None
     return tuple(keys)
@@ -76,6 +88,29 @@ def _calls(before: State, after: State) -> Iterator[Key]:
         for call in after.calls.values():
             if call.caller_number in callers:
                 yield "call", call.call_id
+
+
+def _queue(before: State, after: State) -> Iterator[Key]:
+    """One caller's move is everybody's place; the plan and surge mode show on every seat."""
+    marked = [number for number, _ in _differences(before.nuisance, after.nuisance)]
+    yield from (("nuisance", number) for number in marked)
+    if marked:
+        for call in after.calls.values():
+            if bare_number(call.caller_number) in marked:
+                yield "call", call.call_id
+    if before.plan is not after.plan or before.surge is not after.surge:
+        yield from (("seat", seat_id) for seat_id in after.seats)
+    elif (
+        before.calls is after.calls
+        and before.seats is after.seats
+        and (before.tally, before.handling_ms) == (after.tally, after.handling_ms)
+    ):
+        return
+    yield "queue", QUEUE_ID
+    was, now = waits(before), waits(after)
+    for call_id in {**was, **now}:
+        if was.get(call_id) != now.get(call_id):
+            yield "call", call_id
 
 
 def _incidents(before: State, after: State) -> Iterator[Key]:

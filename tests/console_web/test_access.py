@@ -9,7 +9,7 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import AnyCommand
 from dispatch.contracts.ids import ArrivalId, CallId, IncidentId, MissionId, SeatId
 from dispatch.contracts.things import Location as Place
-from dispatch.contracts.things import Patient, Position, Register, Vitals
+from dispatch.contracts.things import Patient, Position, QueuePlan, Register, Vitals
 from dispatch.contracts.words import (
     Answer,
     CloseReason,
@@ -77,6 +77,13 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.HangUpCall(call_id=call_id),
         cmd.CallBack(call_id=call_id, seat_id=SEAT),
         cmd.SettleCallback(call_id=call_id, reason="x"),
+        cmd.ConfigureSeats(plan=QueuePlan()),
+        cmd.SetPresence(seat_id=SEAT, present=True),
+        cmd.ForwardCall(call_ref="r", partner_id="p"),
+        cmd.SetCallLanguage(call_id=call_id, language="ug"),
+        cmd.SetSurge(active=True),
+        cmd.MarkNuisance(call_id=call_id, reason="x"),
+        cmd.ClearNuisance(number="1"),
         cmd.LinkCall(call_id=call_id, incident_id=incident_id),
         cmd.OpenIncident(),
         cmd.SetLocation(incident_id=incident_id, location=here),

@@ -4,6 +4,7 @@ A run is a list of commands with the time between them; hypothesis looks for the
 something, and shrinks it.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -19,8 +20,16 @@ from dispatch.contracts.effects import AlertUnit, RecallUnit, SendFeed
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import CommandId
-from dispatch.contracts.things import Actor
+from dispatch.contracts.things import (
+    Actor,
+    KnownNumber,
+    Partner,
+    QueuePlan,
+    SeatEntry,
+    SeatGroup,
+)
 from dispatch.contracts.words import CallState, Role, SeatState, StepSource, UnitStatus
+from dispatch.core.acd import eligible, in_line
 from dispatch.core.check import check_state
 from dispatch.core.decide import decide
 from dispatch.core.draft import Context
@@ -35,6 +44,27 @@ from tests.core.random_commands import KINDS, build, likely
 from tests.core.story import DAY_MS, PROTOCOLS, REGISTER, SEAT, U1
 
 GAPS_MS = (0, 400, 3_000, 11_000, 61_000, RETAIN_MS + 1)
+PLANS = (
+    QueuePlan(),
+    QueuePlan(
+        groups=(
+            SeatGroup(group_id="first"),
+            SeatGroup(group_id="second", after_ms=10_000),
+            SeatGroup(group_id="reserve", reserve=True),
+        ),
+        seats=(
+            SeatEntry(seat_id="01", group_id="first", languages=("ug",)),
+            SeatEntry(seat_id="02", group_id="second"),
+            SeatEntry(seat_id="03", group_id="reserve"),
+        ),
+        partners=(
+            Partner(partner_id="near", uri="sip:120@198.51.100.9", after_ms=30_000),
+            Partner(partner_id="far", uri="sip:120@198.51.100.10", after_ms=30_000),
+        ),
+        known_numbers=(KnownNumber(number="13900000003", name="一院"),),
+    ),
+)
+QUEUE_KINDS = ("offer", "offer_more", "take_seat", "answer", "end", "tick", "take_seat", "seat")
 NUMBERS = st.lists(st.integers(0, 10_000), min_size=3, max_size=3)
 
 
@@ -51,6 +81,8 @@ class Centre(RuleBasedStateMachine):
         self.waited_for: set[str] = set()
         self.pending: dict[str, Any] = {}
         self.shown: dict[tuple[str, str], Any] = {}
+        self.looked_at_ms = DAY_MS
+        self.forwarded: set[tuple[str, str]] = set()
 
     def give(self, command: AnyCommand) -> None:
         self.sent += 1
@@ -64,6 +96,8 @@ class Centre(RuleBasedStateMachine):
         except CommandRefused:
             return
         before = self.state
+        if isinstance(command, cmd.Tick):
+            self.looked_at_ms = self.at_ms
         for record, after in zip(decision.records, decision.states, strict=True):
             raw = msgspec.json.encode(record)
             assert msgspec.json.decode(raw, type=Record) == record
@@ -76,10 +110,19 @@ class Centre(RuleBasedStateMachine):
 
     def read(self, record: Record, before: State, after: State) -> None:
         match record.body:
+            case ev.CallRinging(call_id=served):
+                self.served_in_order(before, served, record.at_ms)
+            case ev.CallForwardRequested(call_id=sent, partner_id=partner_id):
+                assert (sent, partner_id) not in self.forwarded
+                self.forwarded.add((sent, partner_id))
             case ev.CallOffered(call_id=opened):
                 self.opened.append(opened)
                 self.waited_for.add(opened)
-            case ev.CallAnswered(call_id=over) | ev.CallAbandoned(call_id=over):
+            case (
+                ev.CallAnswered(call_id=over)
+                | ev.CallAbandoned(call_id=over)
+                | ev.CallForwarded(call_id=over)
+            ):
                 self.waited_for.discard(over)
             case ev.CallQueued(call_id=again):
                 self.waited_for.add(again)
@@ -104,6 +147,15 @@ class Centre(RuleBasedStateMachine):
                 self.pending[issued.key] = issued
         self.show(before, after)
 
+    def served_in_order(self, before: State, call_id: str, at_ms: int) -> None:
+        """Whoever stands before the call that is served could not have had a seat."""
+        for call in in_line(before):
+            if call.call_id == call_id:
+                return
+            waits = call.state in (CallState.OFFERED, CallState.QUEUED)
+            assert not (waits and eligible(before, call, at_ms)), f"{call.call_id} was overtaken"
+        raise AssertionError(f"{call_id} was served and did not wait")
+
     def show(self, before: State, after: State) -> None:
         """A screen that hears only what is said to have changed."""
         for key in touched(before, after):
@@ -123,10 +175,14 @@ class Centre(RuleBasedStateMachine):
 
     # ---- what may happen
 
-    @initialize(start=st.sampled_from(("quiet", "ringing", "sent", "boarded", "away")))
-    def open(self, start: str) -> None:
+    @initialize(
+        start=st.sampled_from(("quiet", "ringing", "sent", "boarded", "away")),
+        plan=st.sampled_from(PLANS),
+    )
+    def open(self, start: str, plan: QueuePlan) -> None:
         self.give(cmd.OpenEpoch(epoch=1, node="a"))
         self.give(cmd.LoadRegister(register=REGISTER))
+        self.give(cmd.ConfigureSeats(plan=plan))
         self.give(cmd.SetSeat(seat_id=SEAT, state=SeatState.FREE))
         prelude = ["offer", "answer", "locate", "propose", "assign", "hospitals", "board"]
         for kind in prelude[: {"quiet": 0, "ringing": 1, "sent": 5}.get(start, 7)]:
@@ -155,6 +211,17 @@ class Centre(RuleBasedStateMachine):
             self.usual(choice, [*numbers[1:], choice])
             self.rooms_agree()
 
+    @rule(choices=st.lists(st.integers(0, 10_000), min_size=12, max_size=12), numbers=NUMBERS)
+    def a_crowd_calls(self, choices: list[int], numbers: list[int]) -> None:
+        for choice in choices:
+            kind = QUEUE_KINDS[choice % len(QUEUE_KINDS)]
+            self.at_ms += choice % 7 * 1000
+            self.give(build(kind, self.state, self.at_ms, [*numbers[1:], choice]))
+            self.give(cmd.Tick())
+            self.rooms_agree()
+            self.nobody_waits_beside_a_free_seat()
+            self.the_line_is_by_class_and_waiting_time()
+
     @rule(gap=st.sampled_from(GAPS_MS))
     def time_passes(self, gap: int) -> None:
         self.at_ms += gap
@@ -173,14 +240,33 @@ class Centre(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_beside_a_free_seat(self) -> None:
-        free = [s for s in self.state.seats.values() if s.state is SeatState.FREE]
         for call in self.state.calls.values():
             placed = call.callback_of is not None and call.state is CallState.OFFERED
             if call.state in (CallState.OFFERED, CallState.QUEUED) and not placed:
+                free = eligible(self.state, call, self.looked_at_ms)
                 assert not free, f"{call.call_id} is {call.state} beside free seats"
             if call.state is CallState.RINGING:
                 assert call.seat_id is not None
                 assert self.state.seats[call.seat_id].call_id == call.call_id
+
+    @invariant()
+    def the_line_is_by_class_and_waiting_time(self) -> None:
+        """Of one kind the first comes first; a graver kind goes before; and who has waited longer
+        than the handicap is overtaken by nobody who comes new.
+        """
+        line, plan = in_line(self.state), self.state.plan
+        for ahead, behind in pairwise(line):
+            came = behind.first_ring_at_ms - ahead.first_ring_at_ms
+            if ahead.call_class is behind.call_class and ahead.resumed == behind.resumed:
+                assert came >= 0
+            most_ms = plan.lost_lead_ms + max(plan.work_handicap_ms, plan.nuisance_handicap_ms)
+            assert came >= -most_ms
+
+    @invariant()
+    def no_seat_without_screens_is_rung(self) -> None:
+        for seat in self.state.seats.values():
+            if seat.state in (SeatState.FREE, SeatState.RINGING):
+                assert seat.present is not False, f"{seat.seat_id} has no screens"
 
     @invariant()
     def no_call_is_lost(self) -> None:

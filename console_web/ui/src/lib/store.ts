@@ -25,7 +25,9 @@ function emptyMaps(): { [K in Kind]: Map<string, EntityByKind[K]> } {
 }
 
 function idOf(kind: Kind, value: object): string {
-  return kind === 'system' ? 'system' : String((value as Record<string, unknown>)[`${kind}_id`])
+  if (kind === 'system' || kind === 'queue') return kind
+  if (kind === 'nuisance') return (value as EntityByKind['nuisance']).number
+  return String((value as Record<string, unknown>)[`${kind}_id`])
 }
 
 export class Store {

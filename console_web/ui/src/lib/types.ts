@@ -146,6 +146,7 @@ export interface CallAbandoned {
   call_id: string;
   wait_ms: number;
   sip_code?: number;
+  by?: string;
 }
 
 /** A call-taker took it. `wait_ms` counts from the first ring. */
@@ -163,6 +164,9 @@ export interface CallBack {
   seat_id: string;
 }
 
+/** What kind of call waits; the order is the order of the queue. */
+export type CallClass = "emergency" | "nuisance" | "work";
+
 /** Caller and seat hear each other. */
 export interface CallConnected {
   type: "call_connected.v1";
@@ -176,6 +180,36 @@ export interface CallEnded {
   call_id: string;
   by: string;
   sip_code?: number;
+}
+
+/** The partner centre did not take the call; the next one is tried, if there is one. */
+export interface CallForwardFailed {
+  type: "call_forward_failed.v1";
+  call_id: string;
+  partner_id: string;
+  reason?: string;
+}
+
+/** No seat for too long: a partner centre is dialled, and the caller goes on waiting here. */
+export interface CallForwardRequested {
+  type: "call_forward_requested.v1";
+  call_id: string;
+  partner_id: string;
+  uri: string;
+}
+
+/** The partner centre has answered, and speaks with the caller. */
+export interface CallForwarded {
+  type: "call_forwarded.v1";
+  call_id: string;
+  partner_id: string;
+}
+
+/** What the caller speaks; remembered when the number calls again. */
+export interface CallLanguageSet {
+  type: "call_language_set.v1";
+  call_id: string;
+  language: string;
 }
 
 /** The call belongs to an incident. */
@@ -197,6 +231,9 @@ export interface CallOffered {
   location?: Location;
   repeat_of?: string;
   callback_of?: string;
+  call_class?: CallClass;
+  language?: string;
+  resumed?: boolean;
 }
 
 /** No seat was free, or none answered in time: the caller hears the announcement. */
@@ -219,7 +256,7 @@ export interface CallRinging {
 }
 
 /** A call's way through the centre. */
-export type CallState = "abandoned" | "answered" | "ended" | "offered" | "queued" | "ringing";
+export type CallState = "abandoned" | "answered" | "ended" | "forwarded" | "offered" | "queued" | "ringing";
 
 /** A call, while it matters to the console. Kind `call`. */
 export interface CallView {
@@ -240,6 +277,14 @@ export interface CallView {
   callback_pending?: boolean;
   earlier_calls?: number;
   recorded?: boolean;
+  call_class?: CallClass;
+  language?: string;
+  resumed?: boolean;
+  lost?: boolean;
+  queue_position?: number;
+  expected_wait_s?: number;
+  nuisance?: NuisanceView;
+  forward_to?: string;
 }
 
 /** A seat asked to ring this call's number; the gateway offers the new call. */
@@ -280,6 +325,13 @@ export interface ClearAlarm {
   code: string;
 }
 
+/** The number is like any other again. */
+export interface ClearNuisance {
+  type: "clear_nuisance";
+  number: string;
+  reason?: string;
+}
+
 /** Nothing more is to be done. */
 export interface CloseIncident {
   type: "close_incident";
@@ -302,6 +354,12 @@ export interface ComplaintChosen {
   type: "complaint_chosen.v1";
   incident_id: string;
   complaint: string;
+}
+
+/** How callers are shared out, as read at start. */
+export interface ConfigureSeats {
+  type: "configure_seats";
+  plan: QueuePlan;
 }
 
 /** The gateway bridged caller and seat. */
@@ -382,6 +440,14 @@ export interface Fix {
   speed_kmh?: number;
   heading_deg?: number;
   accuracy_m?: number;
+}
+
+/** A partner centre has answered and speaks with the caller; `failed_reason` says why not. */
+export interface ForwardCall {
+  type: "forward_call";
+  call_ref: string;
+  partner_id: string;
+  failed_reason?: string;
 }
 
 /** End a call from the seat. */
@@ -484,6 +550,12 @@ export interface IncidentView {
   close_reason?: CloseReason;
 }
 
+/** A number that calls at work: a hospital, a crew, a station. */
+export interface KnownNumber {
+  number: string;
+  name?: string;
+}
+
 /** The call is about an incident that is already known. */
 export interface LinkCall {
   type: "link_call";
@@ -515,6 +587,15 @@ export interface LocationSet {
 
 /** Where a location came from; shown beside its accuracy. */
 export type LocationSource = "address" | "caller" | "map" | "sip";
+
+/** Mark a number, or a call's number, for so many days. */
+export interface MarkNuisance {
+  type: "mark_nuisance";
+  number?: string;
+  call_id?: string;
+  reason?: string;
+  days?: number;
+}
 
 /** The vehicle's device has the mission (not yet its crew). */
 export interface MissionDelivered {
@@ -565,6 +646,31 @@ export interface NoteView {
   text: string;
 }
 
+/** The mark is gone: by a person, or because it expired. */
+export interface NuisanceCleared {
+  type: "nuisance_cleared.v1";
+  number: string;
+  reason: string;
+}
+
+/** A number is known for nuisance calls, until `expires_at_ms`. It goes behind in the queue. */
+export interface NuisanceMarked {
+  type: "nuisance_marked.v1";
+  number: string;
+  reason: string;
+  by: string;
+  expires_at_ms: number;
+}
+
+/** A number that was marked, by whom and why; its calls go behind in the queue and ring all the same. Kind `nuisance`, its id is the number without the country's prefix. */
+export interface NuisanceView {
+  number: string;
+  reason: string;
+  by: string;
+  marked_at_ms: number;
+  expires_at_ms: number;
+}
+
 /** An INVITE came in. */
 export interface OfferCall {
   type: "offer_call";
@@ -588,6 +694,15 @@ export interface OpenEpoch {
 export interface OpenIncident {
   type: "open_incident";
   call_id?: string;
+}
+
+/** A partner centre. `uri` is a SIP URI that our trunk reaches. */
+export interface Partner {
+  partner_id: string;
+  uri: string;
+  name_zh?: string;
+  name_en?: string;
+  after_ms?: number;
 }
 
 /** What is known of a patient. `sex` is F, M or empty; an unknown name stays empty. */
@@ -650,6 +765,43 @@ export interface QuestionView {
   question_id: string;
   text: Text;
   answer?: Answer;
+}
+
+/** How callers are shared out. In the journal, so that replay explains itself. */
+export interface QueuePlan {
+  groups?: SeatGroup[];
+  seats?: SeatEntry[];
+  partners?: Partner[];
+  known_numbers?: KnownNumber[];
+  lines?: ServiceLine[];
+  work_handicap_ms?: number;
+  nuisance_handicap_ms?: number;
+  lost_lead_ms?: number;
+  goal_ms?: number;
+}
+
+/** The queue; one entity, id `queue`. Kind `queue`. The day's figures count calls that came in, not those that we placed. */
+export interface QueueView {
+  waiting?: number;
+  ringing?: number;
+  waiting_by_class?: Partial<Record<string, number>>;
+  oldest_ring_at_ms?: number;
+  expected_wait_s?: number;
+  seats?: Partial<Record<string, number>>;
+  reserve_seats?: number;
+  callbacks_pending?: number;
+  surge_since_ms?: number;
+  surge_by?: string;
+  surge_reason?: string;
+  day?: string;
+  offered?: number;
+  answered?: number;
+  abandoned?: number;
+  forwarded?: number;
+  in_time_pct?: number;
+  abandoned_pct?: number;
+  mean_wait_ms?: number;
+  handling_s?: number;
 }
 
 /** Raise an alarm; raising it again is nothing. */
@@ -731,8 +883,40 @@ export interface ReviseEta {
 /** Who somebody is on the screens; each sees only its own. */
 export type Role = "admin" | "call_taker" | "crew" | "hospital" | "supervisor" | "system";
 
+/** A seat as the settings have it. A seat of no known group is in the first. */
+export interface SeatEntry {
+  seat_id: string;
+  group_id?: string;
+  languages?: string[];
+}
+
+/** Seats that are rung together. The order of the groups is the order of preference. */
+export interface SeatGroup {
+  group_id: string;
+  name_zh?: string;
+  name_en?: string;
+  after_ms?: number;
+  reserve?: boolean;
+}
+
+/** A seat's group. `rank` 0 is rung first; `after_ms` is the wait before it is rung at all. */
+export interface SeatGroupView {
+  group_id: string;
+  name: Text;
+  rank?: number;
+  after_ms?: number;
+  reserve?: boolean;
+}
+
+/** A seat's screens came, or are gone: a free seat without screens is away. */
+export interface SeatPresenceChanged {
+  type: "seat_presence_changed.v1";
+  seat_id: string;
+  present: boolean;
+}
+
 /** What a seat (席位) is doing. */
-export type SeatState = "closed" | "free" | "paused" | "ringing" | "talking";
+export type SeatState = "after_call" | "away" | "closed" | "free" | "paused" | "ringing" | "talking";
 
 /** A seat was taken, freed, paused or closed by its user. */
 export interface SeatStateChanged {
@@ -751,6 +935,23 @@ export interface SeatView {
   user_id?: string;
   call_id?: string;
   reason?: string;
+  present?: boolean;
+  group?: SeatGroupView;
+  languages?: string[];
+  rung?: boolean;
+}
+
+/** How callers are shared out among seats, whenever it differs from before. */
+export interface SeatsConfigured {
+  type: "seats_configured.v1";
+  plan: QueuePlan;
+}
+
+/** What was dialled says what language is wanted, or what kind of call it is. */
+export interface ServiceLine {
+  called: string;
+  language?: string;
+  call_class?: CallClass;
 }
 
 /** The hospital's number, by feed or typed by the clerk. */
@@ -759,6 +960,13 @@ export interface SetAdmissionNumber {
   arrival_id: string;
   admission_no: string;
   source?: string;
+}
+
+/** What the caller speaks: an ISO 639-1 code. */
+export interface SetCallLanguage {
+  type: "set_call_language";
+  call_id: string;
+  language: string;
 }
 
 /** Pause (with a reason), resume, go on or off duty; only without a mission. */
@@ -776,11 +984,25 @@ export interface SetLocation {
   location: Location;
 }
 
-/** Take a seat (free), pause it with a reason, or leave it (closed). */
+/** A seat's screens are there, or have been gone for too long. */
+export interface SetPresence {
+  type: "set_presence";
+  seat_id: string;
+  present: boolean;
+}
+
+/** Take a seat (free), pause it with a reason, finish the last call's papers (after_call), or leave it (closed). */
 export interface SetSeat {
   type: "set_seat";
   seat_id: string;
   state: SeatState;
+  reason?: string;
+}
+
+/** Surge mode on or off: the reserve seats are rung. */
+export interface SetSurge {
+  type: "set_surge";
+  active: boolean;
   reason?: string;
 }
 
@@ -829,6 +1051,14 @@ export interface StoreRecording {
   sha256: string;
   duration_ms: number;
   started_at_ms: number;
+}
+
+/** Surge mode: the reserve seats are rung, and nobody waits for a later group. */
+export interface SurgeChanged {
+  type: "surge_changed.v1";
+  active: boolean;
+  by: string;
+  reason?: string;
 }
 
 /** The centre itself; one entity, id `system`. Kind `system`. */
@@ -946,19 +1176,23 @@ export interface EntityByKind {
   mission: MissionView;
   unit: UnitView;
   seat: SeatView;
+  queue: QueueView;
+  nuisance: NuisanceView;
   arrival: ArrivalView;
   station: StationView;
   hospital: HospitalView;
   system: SystemView;
 }
 
-export const KINDS = ["call", "incident", "mission", "unit", "seat", "arrival", "station", "hospital", "system"] as const;
+export const KINDS = ["call", "incident", "mission", "unit", "seat", "queue", "nuisance", "arrival", "station", "hospital", "system"] as const;
 
 export type Kind = (typeof KINDS)[number];
 
 export type AnyCommand =
   | OpenEpoch
   | LoadRegister
+  | ConfigureSeats
+  | SetPresence
   | RaiseAlarm
   | ClearAlarm
   | SettleEffect
@@ -966,6 +1200,7 @@ export type AnyCommand =
   | OfferCall
   | ConnectCall
   | FailSeat
+  | ForwardCall
   | EndCall
   | StoreRecording
   | SetSeat
@@ -973,6 +1208,10 @@ export type AnyCommand =
   | HangUpCall
   | CallBack
   | SettleCallback
+  | SetCallLanguage
+  | SetSurge
+  | MarkNuisance
+  | ClearNuisance
   | LinkCall
   | OpenIncident
   | SetLocation
@@ -1008,6 +1247,11 @@ export type AnyEvent =
   | EffectDone
   | EffectFailed
   | SeatStateChanged
+  | SeatPresenceChanged
+  | SeatsConfigured
+  | SurgeChanged
+  | NuisanceMarked
+  | NuisanceCleared
   | CallOffered
   | CallQueued
   | CallRinging
@@ -1018,6 +1262,10 @@ export type AnyEvent =
   | CallReleaseRequested
   | CallbackRequested
   | CallbackSettled
+  | CallLanguageSet
+  | CallForwardRequested
+  | CallForwarded
+  | CallForwardFailed
   | CallLinked
   | RecordingStored
   | IncidentOpened
