@@ -80,6 +80,8 @@ class CallBook:
                 ]
             case wire.NotPlaced():
                 return self._not_placed(line.call_ref, line.at_ms, line.sip_code, line.reason)
+            case wire.PartyUp() | wire.PartyGone() | wire.Digit():
+                return [_talk_report(line)]
             case wire.Over():
                 return self._over(line.call_ref, line.at_ms, line.by, line.sip_code)
             case wire.Closed():
@@ -109,6 +111,9 @@ class CallBook:
         entry = self._calls.get(line.call_ref)
         if not line.placed or entry is None or entry.placed is None:
             return [connected]
+        if entry.placed.call_ref:
+            entry.placed = None
+            return [connected]  # the core named this call itself
         offered = gw.Offered(
             seq=0,
             at_ms=line.at_ms,
@@ -170,7 +175,7 @@ class CallBook:
         if not idle:
             return None, [_place_failed(order, at_ms, 503, "no worker is free")]
         self._placed += 1
-        call_ref = f"{self._gateway_id}-{at_ms}-p{self._placed}"
+        call_ref = order.call_ref or f"{self._gateway_id}-{at_ms}-p{self._placed}"
         self._calls[call_ref] = Entry(
             call_ref=call_ref, worker=idle[0], since_ms=now_ms, ordered=True, placed=order
         )
@@ -191,16 +196,62 @@ class CallBook:
         return [ToDo(worker=e.worker, line=wire.Hold(call_ref=e.call_ref)) for e in late]
 
 
-def _line_of(order: gw.OrderHold | gw.OrderBridge | gw.OrderRelease) -> wire.ToWorker:
+def _line_of(
+    order: gw.OrderHold | gw.OrderBridge | gw.OrderRelease | gw.TalkOrder,
+) -> wire.ToWorker:
+    call_ref = order.call_ref
     match order:
         case gw.OrderHold():
-            return wire.Hold(call_ref=order.call_ref)
+            return wire.Hold(call_ref=call_ref)
         case gw.OrderBridge():
-            return wire.Bridge(call_ref=order.call_ref, seat_id=order.seat_id, phone=order.phone)
+            return wire.Bridge(call_ref=call_ref, seat_id=order.seat_id, phone=order.phone)
         case gw.OrderRelease():
-            return wire.Release(call_ref=order.call_ref)
+            return wire.Release(call_ref=call_ref)
+        case gw.OrderTalk():
+            return wire.Talk(
+                call_ref=call_ref,
+                held=order.held,
+                muted=order.muted,
+                metronome_per_min=order.metronome_per_min,
+            )
+        case gw.OrderAddParty():
+            return wire.AddParty(
+                call_ref=call_ref,
+                party_id=order.party_id,
+                mode=order.mode,
+                number=order.number,
+                phone=order.phone,
+            )
+        case gw.OrderPartyMode():
+            return wire.PartyMode(call_ref=call_ref, party_id=order.party_id, mode=order.mode)
+        case gw.OrderDropParty():
+            return wire.DropParty(call_ref=call_ref, party_id=order.party_id)
+        case gw.OrderHandOver():
+            return wire.HandOver(
+                call_ref=call_ref, party_id=order.party_id, seat_id=order.seat_id or ""
+            )
         case _:
             assert_never(order)
+
+
+def _talk_report(line: wire.PartyUp | wire.PartyGone | wire.Digit) -> gw.TalkReport:
+    call_ref = CallRef(line.call_ref)
+    match line:
+        case wire.PartyUp():
+            return gw.PartyUp(seq=0, at_ms=line.at_ms, call_ref=call_ref, party_id=line.party_id)
+        case wire.PartyGone():
+            return gw.PartyGone(
+                seq=0,
+                at_ms=line.at_ms,
+                call_ref=call_ref,
+                party_id=line.party_id,
+                sip_code=line.sip_code,
+                reason=line.reason,
+            )
+        case wire.Digit():
+            return gw.DigitPressed(seq=0, at_ms=line.at_ms, call_ref=call_ref, digit=line.digit)
+        case _:
+            assert_never(line)
 
 
 def _place_failed(order: gw.OrderPlace, at_ms: int, sip_code: int, reason: str) -> gw.PlaceFailed:
@@ -211,4 +262,5 @@ def _place_failed(order: gw.OrderPlace, at_ms: int, sip_code: int, reason: str) 
         seat_id=order.seat_id,
         sip_code=sip_code,
         reason=reason,
+        call_ref=order.call_ref,
     )

@@ -142,8 +142,31 @@ class FakeGateway:
                     self._heard(todo.worker, wire.Closed(call_ref=line.call_ref))
             case wire.Release():
                 self.hang_up(line.call_ref, by="seat")
-            case wire.Hold() | wire.Stop():
+            case wire.AddParty():
+                self._heard(todo.worker, self._added(line, at_ms))
+            case wire.DropParty():
+                gone = wire.PartyGone(
+                    at_ms=at_ms, call_ref=line.call_ref, party_id=line.party_id, sip_code=0
+                )
+                self._heard(todo.worker, gone)
+            case wire.Talk() | wire.PartyMode() | wire.HandOver() | wire.Hold() | wire.Stop():
                 return
+
+    def press(self, call_ref: str, digit: str) -> None:
+        """The caller presses a key."""
+        line = wire.Digit(at_ms=self._clock.now_ms(), call_ref=call_ref, digit=digit)
+        self._heard(call_ref, line)
+
+    def _added(self, line: wire.AddParty, at_ms: int) -> wire.FromWorker:
+        if line.phone in self.dead_phones or line.number in self.dead_numbers:
+            return wire.PartyGone(
+                at_ms=at_ms,
+                call_ref=line.call_ref,
+                party_id=line.party_id,
+                sip_code=480,
+                reason="no answer",
+            )
+        return wire.PartyUp(at_ms=at_ms, call_ref=line.call_ref, party_id=line.party_id)
 
     def _bridged(self, line: wire.Bridge, at_ms: int) -> wire.FromWorker:
         joined = wire.Joined(at_ms=at_ms, call_ref=line.call_ref, seat_id=SeatId(line.seat_id))

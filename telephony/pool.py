@@ -37,6 +37,7 @@ class WorkerSlot:
             kamailio=f"{front.internal_host}:{front.internal_port}",
             live_dir=str(settings.recordings_path / "live"),
             announcement=str(settings.announcement_path),
+            music=str(settings.music_path),
             seat_answer_timeout_s=pool.seat_answer_timeout_s,
             place_answer_timeout_s=pool.place_answer_timeout_s,
         )

@@ -1,8 +1,8 @@
 """Recordings: legs as they grow, repair after a crash, and the stereo master.
 
 A leg is a mono 16-bit WAV that PJSIP writes, named so that it can be placed without any memory:
-`<call_ref>.<side>.<n>.<started_at_ms>.wav`. The master has the caller left and the seat right, both
-placed by their start times.
+`<call_ref>.<side>.<n>.<started_at_ms>.wav`. The master has the caller left and the centre right,
+all placed by their start times.
 """
 
 import datetime
@@ -24,7 +24,9 @@ HEADER_BYTES = 44
 BEIJING = datetime.timezone(datetime.timedelta(hours=8))
 SAMPLES_MAX = RATE_HZ * 3600 * 6
 """Six hours: nobody speaks longer with 120, and a wrong clock must not fill the disk."""
-SIDES = ("caller", "seat")
+SIDES = ("caller", "seat", "party", "centre")
+"""The caller is the master's left; all that he may hear is its right: seats, further parties, and
+what the centre plays."""
 
 Samples = NDArray[np.int16]
 
@@ -133,7 +135,7 @@ def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Maste
     ends = [_offset(leg, started_at_ms) + len(samples) for leg, samples in tracks]
     stereo = np.zeros((min(max(ends), SAMPLES_MAX), 2), dtype=np.int16)
     for leg, samples in tracks:
-        at, side = _offset(leg, started_at_ms), SIDES.index(leg.side)
+        at, side = _offset(leg, started_at_ms), int(leg.side != SIDES[0])
         room = stereo[at : at + len(samples), side]
         mixed = room.astype(np.int32) + samples[: len(room)]
         room[:] = np.clip(mixed, -32768, 32767).astype(np.int16)

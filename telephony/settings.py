@@ -126,6 +126,8 @@ class GatewaySettings(Part, frozen=True):
     """Empty means `<data_dir>/recordings`."""
     announcement: str = ""
     """A WAV file, 8 kHz mono; empty means the shipped one."""
+    hold_music: str = ""
+    """What a caller hears whom a seat has put on hold; the same rules."""
     kamailio: KamailioSettings = KamailioSettings()
     pool: PoolSettings = PoolSettings()
     start_kamailio: bool = True
@@ -160,6 +162,11 @@ class GatewaySettings(Part, frozen=True):
     def announcement_path(self) -> Path:
         shipped = Path(__file__).parent / "sounds" / "announcement.wav"
         return Path(self.announcement) if self.announcement else shipped
+
+    @property
+    def music_path(self) -> Path:
+        shipped = Path(__file__).parent / "sounds" / "hold.wav"
+        return Path(self.hold_music) if self.hold_music else shipped
 
     @property
     def rtp_host(self) -> str:

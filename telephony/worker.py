@@ -20,13 +20,12 @@ import pjsua2 as pj
 
 from telephony import worker_messages as wire
 from telephony.sip_message import read_invite
-from telephony.worker_call import EmergencyCall
+from telephony.worker_call import LEGS_MAX, EmergencyCall
 from telephony.worker_legs import CALLER, Leg, LegEvent
 
 POLL_MS = 10
 ALIVE_EVERY_MS = 1000
 CLOCK_HZ = 8000
-LEGS_MAX = 4
 ORPHAN_SILENCE_MS = 5000
 SHUTDOWN_POLLS_MAX = 200
 
@@ -234,7 +233,7 @@ class Worker:
                 self._stopping = True
             case wire.Place():
                 self._place(order)
-            case wire.Hold() | wire.Bridge() | wire.Release():
+            case _:
                 if call is None or call.call_ref != order.call_ref:
                     return
                 match order:
@@ -244,6 +243,8 @@ class Worker:
                         call.bridge(order)
                     case wire.Release():
                         call.release("seat")
+                    case _:
+                        call.in_call(order)
 
     def _place(self, order: wire.Place) -> None:
         if self._call is not None:

@@ -1,4 +1,4 @@
-"""One emergency call in a worker: a caller's leg, a seat's leg, announcement, bridge, recordings.
+"""One emergency call in a worker: a caller's leg, a seat's leg, further parties, recordings.
 
 A call that came in starts with the caller's leg; one that is placed from here with the seat's.
 """
@@ -9,18 +9,22 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import assert_never
 
 import pjsua2 as pj
 
+from telephony import mixing
 from telephony import worker_messages as wire
 from telephony.recordings import leg_name, sealed
-from telephony.worker_legs import CALLER, SEAT, Leg, LegEvent
+from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
+from telephony.worker_parties import AUTO_ANSWER, Parties
+from telephony.worker_sound import Board, Sounds
 
-AUTO_ANSWER = {
-    "Call-Info": "<sip:dispatch120>;answer-after=0",
-    "Alert-Info": "info=alert-autoanswer",
-}
+LEGS_MAX = 4
+"""As PJSIP's wheel is compiled."""
+CENTRE = "centre"
 CLOSE_MS_MAX = 1000
+DIGITS_MAX = 256
 NUMBER = re.compile(r"^[0-9+*#A-Za-z._-]{1,32}$")
 
 
@@ -60,7 +64,21 @@ class EmergencyCall:
         self._caller: Leg | None = None
         self._seat: Leg | None = None
         self._leaving: list[Leg] = []
-        self._player: pj.AudioMediaPlayer | None = None
+        self._announcing = False
+        self._held = False
+        self._muted = False
+        self._digits = 0
+        self._sounds = Sounds(settings, lambda: self._file(CENTRE))
+        self._board = Board()
+        self._parties = Parties(
+            call_ref=call_ref,
+            account=account,
+            events=events,
+            settings=settings,
+            tell=tell,
+            now_ms=now_ms,
+            file=lambda: self._file(PARTY),
+        )
         self._seat_id = ""
         self._deadline_ms: int | None = None
         self._told_over = False
@@ -85,11 +103,72 @@ class EmergencyCall:
             self._stage = Stage.HELD
             self._announce()
 
+    def in_call(self, order: wire.InCall) -> None:
+        """Anything that a joined call can be asked for."""
+        match order:
+            case wire.Talk():
+                self._shape(order)
+            case wire.AddParty() if self._stage is Stage.JOINED:
+                self._parties.add(order, self._shown(), room=self._legs() < LEGS_MAX)
+            case wire.AddParty():
+                self._tell(
+                    wire.PartyGone(
+                        at_ms=self._now_ms(),
+                        call_ref=self.call_ref,
+                        party_id=order.party_id,
+                        sip_code=488,
+                        reason="the call is not joined",
+                    )
+                )
+            case wire.PartyMode():
+                self._parties.set_mode(order.party_id, order.mode)
+            case wire.DropParty():
+                self._parties.drop(order.party_id)
+            case wire.HandOver():
+                self._hand_over(order)
+            case _:
+                assert_never(order)
+        self._remix()
+        self._parties.hang_up()
+
+    def _shape(self, order: wire.Talk) -> None:
+        if self._stage is not Stage.JOINED:
+            return
+        self._held, self._muted = order.held, order.muted
+        self._beat(order.metronome_per_min)
+
+    def _hand_over(self, order: wire.HandOver) -> None:
+        leg = self._parties.promote(order.party_id)
+        if leg is None or self._stage is not Stage.JOINED:
+            return
+        old, self._seat = self._seat, leg
+        self._board.forget(SEAT)
+        self._board.forget(order.party_id)
+        self._seat_id = order.seat_id
+        self._plain()
+        if old is not None:
+            self._leave(old)
+
+    def _plain(self) -> None:
+        """Nobody held, nobody muted, no metronome."""
+        self._held = self._muted = False
+        self._beat(0)
+
+    def _beat(self, per_min: int) -> None:
+        if per_min != self._sounds.per_min:
+            self._board.forget(mixing.BEAT)
+            self._sounds.set_metronome(per_min)
+
+    def _legs(self) -> int:
+        present = [leg for leg in (self._caller, self._seat) if leg is not None]
+        return len(present) + len(self._leaving) + len(self._parties)
+
     def bridge(self, order: wire.Bridge) -> None:
         """Answer, and dial a seat; a call that is joined moves to the new seat when it answers."""
         if self._stage is Stage.ENDING or self._placing:
             return
         self._answer()
+        self._plain()
         if self._stage is not Stage.JOINED and self._seat is not None:
             self._leave(self._seat)
             self._seat = None
@@ -111,6 +190,8 @@ class EmergencyCall:
                 self._on_confirmed(leg)
             case "disconnected":
                 self._on_gone(leg, event)
+            case "digit":
+                self._on_digit(leg, event.reason)
             case "fault":
                 sys.stderr.write(f"worker: {leg.side} leg of {self.call_ref}: {event.reason}\n")
             case _:
@@ -118,6 +199,9 @@ class EmergencyCall:
 
     def tick(self) -> None:
         """Watch deadlines."""
+        if self._parties.late(self._now_ms()):
+            self._remix()
+            self._parties.hang_up()
         if self._deadline_ms is None or self._now_ms() < self._deadline_ms:
             return
         self._deadline_ms = None
@@ -129,7 +213,8 @@ class EmergencyCall:
             self._not_placed(408, "no answer")
 
     def owns(self, leg: Leg) -> bool:
-        return leg is self._caller or leg is self._seat or leg in self._leaving
+        mine = leg is self._caller or leg is self._seat or leg in self._leaving
+        return mine or self._parties.owns(leg)
 
     @property
     def over(self) -> bool:
@@ -139,6 +224,7 @@ class EmergencyCall:
             and self._caller is None
             and self._seat is None
             and not self._leaving
+            and not self._parties
             and self._files_whole()
         )
 
@@ -157,29 +243,56 @@ class EmergencyCall:
             self._caller.reply(200)
 
     def _announce(self) -> None:
-        if self._caller is None or self._caller.media is None:
-            return
-        if self._player is None:
-            player = pj.AudioMediaPlayer()
-            player.createPlayer(self._settings.announcement)
-            self._player = player
-        self._player.startTransmit(self._caller.media)
+        self._announcing = True
+        self._remix()
 
-    def _hush(self) -> None:
-        self._player = None
+    def _remix(self) -> None:
+        """Connect who shall hear whom; what nobody hears stops playing."""
+        if self._stage is Stage.ENDING:
+            return
+        caller, seat = self._caller, self._seat
+        wanted = mixing.wires(
+            mixing.Scene(
+                caller=caller is not None and caller.media is not None,
+                seat=seat is not None and seat.confirmed and seat.media is not None,
+                parties=self._parties.modes(),
+                announcing=self._announcing,
+                held=self._held,
+                muted=self._muted,
+                beating=self._sounds.per_min > 0,
+            )
+        )
+        self._board.apply(wanted, self._media_of)
+        self._sounds.keep(source for source, _ in wanted)
+
+    def _media_of(self, name: str, make: bool) -> pj.AudioMedia | None:  # noqa: FBT001 - a call-back
+        if name in mixing.SOUNDS:
+            return self._sounds.media(name) if make else self._sounds.playing(name)
+        if name in {CALLER, SEAT}:
+            leg = self._caller if name == CALLER else self._seat
+            return leg.media if leg is not None else None
+        return self._parties.media(name)
+
+    def _on_digit(self, leg: Leg, digit: str) -> None:
+        if leg is self._caller and digit and self._digits < DIGITS_MAX:
+            self._digits += 1
+            self._tell(wire.Digit(at_ms=self._now_ms(), call_ref=self.call_ref, digit=digit))
+
+    def _shown(self) -> str:
+        return self.number if NUMBER.match(self.number) else "anonymous"
 
     def _dial_seat(self, seat_id: str, phone: str) -> None:
         self._seat_id = seat_id
         self._stage = Stage.DIALLING_SEAT
         leg = Leg(self._account, self._events, SEAT)
         headers = {"X-Call-Ref": self.call_ref, "X-Leg": "seat", **AUTO_ANSWER}
-        shown = self.number if NUMBER.match(self.number) else "anonymous"
         old, self._seat = self._seat, leg
+        self._board.forget(SEAT)
         if old is not None:
             self._leave(old)
         uri = f"sip:{phone}@{self._settings.kamailio}"
         try:
-            leg.dial(uri, headers, f"<sip:{shown}@{self._settings.sip_host}>")
+            leg.dial(uri, headers, f"<sip:{self._shown()}@{self._settings.sip_host}>")
         except pj.Error as error:
             leg.gone = True
             self._seat = None
@@ -203,12 +316,22 @@ class EmergencyCall:
         self._deadline_ms = self._now_ms() + round(self._settings.place_answer_timeout_s * 1000)
 
     def _on_media(self, leg: Leg) -> None:
-        leg.record(lambda: self._file(leg.side))
-        if self._stage is Stage.HELD and leg is self._caller:
-            self._announce()
+        party = self._parties.of(leg)
+        if party is not None:
+            self._board.forget(party.party_id)
+            self._parties.on_media(party)
+        elif leg in {self._caller, self._seat}:
+            self._board.forget(CALLER if leg is self._caller else SEAT)
+            leg.record(lambda: self._file(leg.side))
+        self._remix()
         self._join_if_whole()
 
     def _on_confirmed(self, leg: Leg) -> None:
+        party = self._parties.of(leg)
+        if party is not None:
+            self._parties.on_confirmed(party)
+            self._remix()
+            return
         if self._placing and leg is self._seat and self._stage is Stage.DIALLING_SEAT:
             self._dial_number()
             return
@@ -220,9 +343,8 @@ class EmergencyCall:
             return
         if caller.media is None or seat.media is None or self._stage is Stage.ENDING:
             return
-        self._hush()
-        caller.send_to(seat)
-        seat.send_to(caller)
+        self._announcing = False
+        self._remix()
         if self._stage is not Stage.JOINED:
             self._stage = Stage.JOINED
             self._deadline_ms = None
@@ -238,16 +360,23 @@ class EmergencyCall:
 
     def _on_gone(self, leg: Leg, event: LegEvent) -> None:
         leg.close()
-        if leg in self._leaving:
+        party = self._parties.of(leg)
+        if party is not None:
+            self._board.forget(party.party_id)
+            self._parties.on_gone(party, event)
+            self._remix()
+        elif leg in self._leaving:
             self._leaving.remove(leg)
         elif leg is self._caller:
             self._caller = None
+            self._board.forget(CALLER)
             if self._placing:
                 self._not_placed(event.sip_code, event.reason)
             else:
                 self._finish(CALLER, event.sip_code)
         elif leg is self._seat:
             self._seat = None
+            self._board.forget(SEAT)
             if self._stage is Stage.DIALLING_SEAT:
                 self._seat_failed(event.sip_code, event.reason)
             elif self._stage is Stage.DIALLING_NUMBER:
@@ -261,6 +390,7 @@ class EmergencyCall:
             self._not_placed(sip_code, reason)
             return
         self._stage = Stage.HELD
+        self._plain()
         self._announce()
         self._tell(
             wire.SeatLost(
@@ -296,7 +426,9 @@ class EmergencyCall:
     def _end_legs(self, sip_code: int) -> None:
         self._stage = Stage.ENDING
         self._deadline_ms = None
-        self._hush()
+        self._board.clear()
+        self._sounds.keep(())
+        self._parties.end()
         for leg in (self._caller, self._seat):
             if leg is not None:
                 leg.end(sip_code if leg.side == CALLER else 0)

@@ -12,10 +12,11 @@ import pjsua2 as pj
 
 CALLER = "caller"
 SEAT = "seat"
+PARTY = "party"
 
 
 class LegEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to a leg. `what` is ringing, confirmed, media or disconnected."""
+    """What happened to a leg. `what` is ringing, confirmed, media, digit, fault or disconnected."""
 
     leg: "Leg"
     what: str
@@ -72,6 +73,12 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         except pj.Error as error:
             self._events.append(LegEvent(leg=self, what="fault", reason=error.info()))
 
+    def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
+        try:
+            self._events.append(LegEvent(leg=self, what="digit", reason=str(prm.digit)[:1]))
+        except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
+            self._events.append(LegEvent(leg=self, what="fault", reason=repr(error)))
+
     # ---- ours
 
     def reply(self, sip_code: int) -> None:
@@ -124,10 +131,9 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             self.recorder = recorder
         self.media.startTransmit(self.recorder)
 
-    def send_to(self, other: "Leg") -> None:
-        """Let `other` hear this side."""
-        if self.media is not None and other.media is not None:
-            self.media.startTransmit(other.media)
+    def stop_recording(self) -> None:
+        """Close the file; `record` begins another."""
+        self.recorder = None
 
     def packets_heard(self) -> int:
         """RTP packets received so far; 0 when there is no stream."""

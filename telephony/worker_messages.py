@@ -41,11 +41,54 @@ class Place(Line, frozen=True, tag="place"):
     phone: str
 
 
+class Talk(Line, frozen=True, tag="talk"):
+    """How a joined call shall sound; see `OrderTalk`."""
+
+    call_ref: str
+    held: bool = False
+    muted: bool = False
+    metronome_per_min: int = 0
+
+
+class AddParty(Line, frozen=True, tag="add_party"):
+    """Dial one more leg: a `phone` at the registrar or a `number` through the trunk."""
+
+    call_ref: str
+    party_id: str
+    mode: str = "talk"
+    number: str = ""
+    phone: str = ""
+
+
+class PartyMode(Line, frozen=True, tag="party_mode"):
+    """Whom a party is heard by: talk, listen, whisper."""
+
+    call_ref: str
+    party_id: str
+    mode: str
+
+
+class DropParty(Line, frozen=True, tag="drop_party"):
+    """Let one party go."""
+
+    call_ref: str
+    party_id: str
+
+
+class HandOver(Line, frozen=True, tag="hand_over"):
+    """A party takes the seat's place."""
+
+    call_ref: str
+    party_id: str
+    seat_id: str = ""
+
+
 class Stop(Line, frozen=True, tag="stop"):
     """Take no more calls; exit when the present one is over."""
 
 
-ToWorker = Hold | Bridge | Release | Place | Stop
+InCall = Talk | AddParty | PartyMode | DropParty | HandOver
+ToWorker = Hold | Bridge | Release | Place | Stop | InCall
 
 # ---- worker to supervisor
 
@@ -122,7 +165,45 @@ class Closed(Line, frozen=True, tag="closed"):
     call_ref: str
 
 
-FromWorker = Ready | Alive | Invited | Joined | SeatLost | NotPlaced | Over | Closed
+class PartyUp(Line, frozen=True, tag="party_up"):
+    """A further party is in the call."""
+
+    at_ms: int
+    call_ref: str
+    party_id: str
+
+
+class PartyGone(Line, frozen=True, tag="party_gone"):
+    """A further party is not in the call (any more)."""
+
+    at_ms: int
+    call_ref: str
+    party_id: str
+    sip_code: int
+    reason: str = ""
+
+
+class Digit(Line, frozen=True, tag="digit"):
+    """The caller pressed a key."""
+
+    at_ms: int
+    call_ref: str
+    digit: str
+
+
+FromWorker = (
+    Ready
+    | Alive
+    | Invited
+    | Joined
+    | SeatLost
+    | NotPlaced
+    | Over
+    | Closed
+    | PartyUp
+    | PartyGone
+    | Digit
+)
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,5 +221,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     live_dir: str
     """Where the legs' recordings grow."""
     announcement: str
+    music: str
+    """What a held caller hears."""
     seat_answer_timeout_s: float
     place_answer_timeout_s: float

@@ -61,17 +61,75 @@ class OrderRelease(Wire, frozen=True, tag="order_release"):
 
 
 class OrderPlace(Wire, frozen=True, tag="order_place"):
-    """Dial the seat, then the number, and join; reported as `Offered` with `callback_of`."""
+    """Dial the seat, then the number, and join; reported as `Offered` with `callback_of`. With a
+    `call_ref` of the core's own choice the core knows the call already: only `Connected` follows.
+    """
 
     order_id: str
     callback_of: CallId
     number: str
     seat_id: SeatId
     phone: str
+    call_ref: CallRef = CallRef("")
 
 
-Order = OrderHold | OrderBridge | OrderRelease | OrderPlace
-FromCore = Hello | Ack | OrderHold | OrderBridge | OrderRelease | OrderPlace
+class OrderTalk(Wire, frozen=True, tag="order_talk"):
+    """How a joined call shall sound, all of it: the caller held (music, hears nobody and is heard
+    by nobody), the seat muted, the metronome's beats a minute (0 is off).
+    """
+
+    order_id: str
+    call_ref: CallRef
+    held: bool = False
+    muted: bool = False
+    metronome_per_min: int = 0
+
+
+class OrderAddParty(Wire, frozen=True, tag="order_add_party"):
+    """Dial one more leg into a joined call: a seat's `phone`, or a `number` through the trunk.
+    `mode` says who hears it: talk (everybody), listen (nobody), whisper (the seat alone).
+    Reported as `PartyUp` or `PartyGone`.
+    """
+
+    order_id: str
+    call_ref: CallRef
+    party_id: str
+    mode: str = "talk"
+    number: str = ""
+    phone: str = ""
+
+
+class OrderPartyMode(Wire, frozen=True, tag="order_party_mode"):
+    """Whom a party that is in the call is heard by from now on."""
+
+    order_id: str
+    call_ref: CallRef
+    party_id: str
+    mode: str
+
+
+class OrderDropParty(Wire, frozen=True, tag="order_drop_party"):
+    """Let one party go; the others go on."""
+
+    order_id: str
+    call_ref: CallRef
+    party_id: str
+
+
+class OrderHandOver(Wire, frozen=True, tag="order_hand_over"):
+    """A party that is in the call takes the seat's place: the seat's phone is let go, the caller is
+    resumed. `seat_id` is set when the party is a seat.
+    """
+
+    order_id: str
+    call_ref: CallRef
+    party_id: str
+    seat_id: SeatId | None = None
+
+
+TalkOrder = OrderTalk | OrderAddParty | OrderPartyMode | OrderDropParty | OrderHandOver
+Order = OrderHold | OrderBridge | OrderRelease | OrderPlace | TalkOrder
+FromCore = Hello | Ack | OrderHold | OrderBridge | OrderRelease | OrderPlace | TalkOrder
 
 # ---- gateway to core
 
@@ -158,9 +216,49 @@ class PlaceFailed(Wire, frozen=True, tag="place_failed"):
     seat_id: SeatId
     sip_code: int
     reason: str = ""
+    call_ref: CallRef = CallRef("")
+    """The core's own name of the call, where its order gave one."""
 
 
-Report = Offered | Connected | SeatFailed | Ended | RecordingReady | PlaceFailed
+class PartyUp(Wire, frozen=True, tag="party_up"):
+    """A further party answered and is in the call."""
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    party_id: str
+
+
+class PartyGone(Wire, frozen=True, tag="party_gone"):
+    """A further party is not in the call: it hung up, was let go, or never answered."""
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    party_id: str
+    sip_code: int
+    reason: str = ""
+
+
+class DigitPressed(Wire, frozen=True, tag="digit_pressed"):
+    """The caller pressed a key: 0 to 9, `*`, `#`, A to D."""
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    digit: str
+
+
+TalkReport = PartyUp | PartyGone | DigitPressed
+Report = Offered | Connected | SeatFailed | Ended | RecordingReady | PlaceFailed | TalkReport
 FromGateway = (
-    Welcome | Deposed | Offered | Connected | SeatFailed | Ended | RecordingReady | PlaceFailed
+    Welcome
+    | Deposed
+    | Offered
+    | Connected
+    | SeatFailed
+    | Ended
+    | RecordingReady
+    | PlaceFailed
+    | TalkReport
 )

@@ -253,6 +253,10 @@ class Agent:
                 call = self._calls.get(line.call)
                 if call is not None:
                     call.hangup(pj.CallOpParam())
+            case say.Press():
+                call = self._calls.get(line.call)
+                if call is not None:
+                    call.dialDtmf(line.digits)
             case say.Quit():
                 self._quit = True
             case _:

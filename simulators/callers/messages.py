@@ -38,11 +38,18 @@ class Hangup(Line, frozen=True, tag="hangup"):
     call: str
 
 
+class Press(Line, frozen=True, tag="press"):
+    """Press keys in a call (RFC 4733)."""
+
+    call: str
+    digits: str
+
+
 class Quit(Line, frozen=True, tag="quit"):
     """End all calls and leave."""
 
 
-ToAgent = Register | Dial | Hangup | Quit
+ToAgent = Register | Dial | Hangup | Press | Quit
 
 # ---- from the agent
 

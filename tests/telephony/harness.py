@@ -30,6 +30,7 @@ from telephony.settings import (
 )
 
 SECRET = "a shared secret"
+SEAT_PHONES = 4
 R = TypeVar("R", bound=gw.Wire)
 
 
@@ -66,7 +67,9 @@ def settings(folder: Path, *, workers: int = 2, **overrides: object) -> GatewayS
             listen_port=first,
             internal_port=first + 1,
             peers=(TrunkPeer(host="127.0.0.1", port=first + 2),),
-            phones=(SeatPhone(user="8001", password="p1"), SeatPhone(user="8002", password="p2")),
+            phones=tuple(
+                SeatPhone(user=f"800{i}", password=f"p{i}") for i in range(1, SEAT_PHONES + 1)
+            ),
         ),
         pool=PoolSettings(
             size=workers,
@@ -199,9 +202,11 @@ async def running(made: GatewaySettings) -> AsyncIterator[Gateway]:
 
 
 @contextlib.asynccontextmanager
-async def seat(one: Gateway, user: str = "8001", tone: int = 1000) -> AsyncIterator[AgentProcess]:
-    password = {"8001": "p1", "8002": "p2"}[user]
-    async with AgentProcess(say.AgentSettings(play=f"tone:{tone}")) as phone:
+async def seat(
+    one: Gateway, user: str = "8001", tone: int = 1000, record: str = ""
+) -> AsyncIterator[AgentProcess]:
+    password = f"p{user[-1]}"
+    async with AgentProcess(say.AgentSettings(play=f"tone:{tone}", record=record)) as phone:
         await phone.send(say.Register(user=user, server=one.server, password=password))
         registered = await phone.expect(say.Registered)
         assert registered.sip_code == 200

@@ -1,0 +1,199 @@
+"""The further parties of a call in a worker: a third person, a second seat, a supervisor who
+listens. Each is one leg, dialled from here.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import pjsua2 as pj
+
+from telephony import mixing
+from telephony import worker_messages as wire
+from telephony.worker_legs import PARTY, Leg, LegEvent
+
+AUTO_ANSWER = {
+    "Call-Info": "<sip:dispatch120>;answer-after=0",
+    "Alert-Info": "info=alert-autoanswer",
+}
+
+
+class Party(msgspec.Struct, kw_only=True):
+    """One further party."""
+
+    party_id: str
+    mode: str
+    leg: Leg
+    deadline_ms: int | None
+    up: bool = False
+    leaving: bool = False
+
+
+class Parties:
+    """All of one call. `room` says whether one more leg can be; `file` names a leg's recording."""
+
+    def __init__(
+        self,
+        *,
+        call_ref: str,
+        account: pj.Account,
+        events: deque[LegEvent],
+        settings: wire.WorkerSettings,
+        tell: Callable[[wire.FromWorker], None],
+        now_ms: Callable[[], int],
+        file: Callable[[], Path],
+    ) -> None:
+        self._call_ref = call_ref
+        self._account = account
+        self._events = events
+        self._settings = settings
+        self._tell = tell
+        self._now_ms = now_ms
+        self._file = file
+        self._parties: dict[str, Party] = {}
+        self._quiet = False
+
+    def __len__(self) -> int:
+        return len(self._parties)
+
+    def owns(self, leg: Leg) -> bool:
+        return self.of(leg) is not None
+
+    def of(self, leg: Leg) -> Party | None:
+        """The party whose leg this is."""
+        return next((party for party in self._parties.values() if party.leg is leg), None)
+
+    def modes(self) -> Mapping[str, str]:
+        """Who is in the call, and how. One that only rings may already play to the seat: the
+        network's ringing tone, or its reason why nobody answers.
+        """
+        return {
+            party.party_id: party.mode if party.up else mixing.WHISPER
+            for party in self._parties.values()
+            if party.leg.media is not None and not party.leaving
+        }
+
+    def media(self, party_id: str) -> pj.AudioMedia | None:
+        party = self._parties.get(party_id)
+        return party.leg.media if party is not None else None
+
+    # ---- orders
+
+    def add(self, order: wire.AddParty, caller_number: str, *, room: bool) -> None:
+        """Dial; the same party a second time is nothing."""
+        if order.party_id in self._parties:
+            return
+        if not room:
+            self._gone(order.party_id, 486, "four legs are up")
+            return
+        leg = Leg(self._account, self._events, PARTY)
+        host, kamailio = self._settings.sip_host, self._settings.kamailio
+        headers = {"X-Call-Ref": self._call_ref}
+        if order.phone:
+            headers |= {"X-Leg": "seat", **AUTO_ANSWER}
+            uri, shown = f"sip:{order.phone}@{kamailio}", caller_number
+            limit_s = self._settings.seat_answer_timeout_s
+        else:
+            headers["X-Leg"] = "trunk"
+            uri, shown = f"sip:{order.number}@{kamailio}", "120"
+            limit_s = self._settings.place_answer_timeout_s
+        try:
+            leg.dial(uri, headers, f"<sip:{shown}@{host}>")
+        except pj.Error as error:
+            leg.gone = True
+            self._gone(order.party_id, 500, str(error))
+            return
+        self._parties[order.party_id] = Party(
+            party_id=order.party_id,
+            mode=order.mode,
+            leg=leg,
+            deadline_ms=self._now_ms() + round(limit_s * 1000),
+        )
+
+    def set_mode(self, party_id: str, mode: str) -> None:
+        """Who hears this party from now on. One that nobody hears is not recorded either."""
+        party = self._parties.get(party_id)
+        if party is None or mode not in mixing.MODES:
+            return
+        party.mode = mode
+        self._record(party)
+
+    def drop(self, party_id: str, sip_code: int = 0, reason: str = "let go") -> None:
+        """Let one go; it is told of at once, whatever its phone says to the BYE. `hang_up` follows
+        when nobody is connected to it any more: hanging up takes its port away.
+        """
+        party = self._parties.get(party_id)
+        if party is None or party.leaving:
+            return
+        party.leaving, party.deadline_ms = True, None
+        self._gone(party_id, sip_code, reason)
+
+    def hang_up(self) -> None:
+        """Send BYE to those who were let go."""
+        for party in self._parties.values():
+            if party.leaving:
+                party.leg.end()
+
+    def promote(self, party_id: str) -> Leg | None:
+        """Take a party that is up out of here: it becomes the seat's side."""
+        party = self._parties.get(party_id)
+        if party is None or not party.up or party.leaving:
+            return None
+        del self._parties[party_id]
+        return party.leg
+
+    def end(self) -> None:
+        """The call is over; nothing more is told."""
+        self._quiet = True
+        for party in self._parties.values():
+            party.leaving = True
+            party.leg.end()
+
+    # ---- what the legs say
+
+    def on_media(self, party: Party) -> None:
+        self._record(party)
+
+    def on_confirmed(self, party: Party) -> None:
+        if party.up or party.leaving:
+            return
+        party.up, party.deadline_ms = True, None
+        self._record(party)
+        self._tell(
+            wire.PartyUp(at_ms=self._now_ms(), call_ref=self._call_ref, party_id=party.party_id)
+        )
+
+    def on_gone(self, party: Party, event: LegEvent) -> None:
+        del self._parties[party.party_id]
+        if not party.leaving:
+            self._gone(party.party_id, event.sip_code, event.reason)
+
+    def late(self, now_ms: int) -> bool:
+        """Let those go who did not answer in time; whether there were any."""
+        late = [
+            party.party_id
+            for party in self._parties.values()
+            if party.deadline_ms is not None and now_ms >= party.deadline_ms
+        ]
+        for party_id in late:
+            self.drop(party_id, 408, "no answer")
+        return bool(late)
+
+    def _record(self, party: Party) -> None:
+        if party.mode == mixing.LISTEN:
+            party.leg.stop_recording()
+        elif party.up:
+            party.leg.record(self._file)
+
+    def _gone(self, party_id: str, sip_code: int, reason: str) -> None:
+        if not self._quiet:
+            self._tell(
+                wire.PartyGone(
+                    at_ms=self._now_ms(),
+                    call_ref=self._call_ref,
+                    party_id=party_id,
+                    sip_code=sip_code,
+                    reason=reason[:120],
+                )
+            )

@@ -1,0 +1,123 @@
+"""What the centre itself plays into a call, and the connections between all that sound.
+
+A sound is recorded while it plays, as the centre's side of the recording.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pjsua2 as pj
+
+from telephony import worker_messages as wire
+from telephony.mixing import ANNOUNCEMENT, BEAT, MUSIC, SOUNDS, Wire
+
+CLOCK_HZ = 8000
+BEAT_HZ = 880
+BEAT_ON_MS = 60
+"""A click long enough to be heard through G.711 and a loudspeaker, short against 500 ms."""
+
+
+class Sounds:
+    """Made when first asked for, gone when stopped. `file` names the next recording."""
+
+    def __init__(self, settings: wire.WorkerSettings, file: Callable[[], Path]) -> None:
+        self._settings = settings
+        self._file = file
+        self._playing: dict[str, pj.AudioMedia] = {}
+        self._recorders: dict[str, pj.AudioMediaRecorder] = {}
+        self._per_min = 0
+
+    @property
+    def per_min(self) -> int:
+        """The metronome's rate; 0 is off."""
+        return self._per_min
+
+    def set_metronome(self, per_min: int) -> None:
+        """Another rate; what plays at the old one stops."""
+        if per_min != self._per_min:
+            self._per_min = per_min
+            self.stop(BEAT)
+
+    def playing(self, name: str) -> pj.AudioMedia | None:
+        """The sound, if it plays."""
+        return self._playing.get(name)
+
+    def media(self, name: str) -> pj.AudioMedia:
+        """The sound, playing from its beginning if it did not play yet."""
+        if name not in self._playing:
+            source = self._made(name)
+            recorder = pj.AudioMediaRecorder()
+            recorder.createRecorder(str(self._file()))
+            source.startTransmit(recorder)
+            self._playing[name], self._recorders[name] = source, recorder
+        return self._playing[name]
+
+    def stop(self, *names: str) -> None:
+        """Drop these sounds and close their recordings."""
+        for name in names:
+            self._playing.pop(name, None)
+            self._recorders.pop(name, None)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Stop all that are not among `names`."""
+        kept = set(names)
+        self.stop(*(name for name in SOUNDS if name not in kept))
+
+    def _made(self, name: str) -> pj.AudioMedia:
+        if name == BEAT:
+            tone = pj.ToneDesc()
+            tone.freq1, tone.freq2 = BEAT_HZ, 0
+            tone.on_msec = BEAT_ON_MS
+            tone.off_msec = round(60_000 / self._per_min) - BEAT_ON_MS
+            tones = pj.ToneDescVector()
+            tones.append(tone)
+            generator = pj.ToneGenerator()
+            generator.createToneGenerator(CLOCK_HZ, 1)
+            generator.play(tones, True)  # noqa: FBT003 - PJSUA2's "loop"
+            return generator
+        files = {ANNOUNCEMENT: self._settings.announcement, MUSIC: self._settings.music}
+        player = pj.AudioMediaPlayer()
+        player.createPlayer(files[name])
+        return player
+
+
+class Board:
+    """Carries out what `mixing.wires` wants: connects what is missing, disconnects the rest."""
+
+    def __init__(self) -> None:
+        self._up: set[Wire] = set()
+
+    def apply(
+        self, wanted: frozenset[Wire], media_of: Callable[[str, bool], pj.AudioMedia | None]
+    ) -> None:
+        """Make the connections `wanted`; one whose end has no media yet waits for the next time.
+        `media_of(name, make)` makes a sound that does not play yet, where it may.
+        """
+        for source, sink in sorted(self._up - wanted):
+            self._up.discard((source, sink))
+            start, end = media_of(source, False), media_of(sink, False)  # noqa: FBT003
+            if start is not None and end is not None:  # else it went with its port
+                self._try(start.stopTransmit, source, end)
+        for source, sink in sorted(wanted - self._up):
+            start, end = media_of(source, True), media_of(sink, True)  # noqa: FBT003
+            if start is not None and end is not None:
+                self._try(start.startTransmit, source, end)
+                self._up.add((source, sink))
+
+    def forget(self, name: str) -> None:
+        """This end is gone, or has new media: its connections went with the old."""
+        self._up = {pair for pair in self._up if name not in pair}
+
+    def _try(
+        self, change: Callable[[pj.AudioMedia], None], source: str, end: pj.AudioMedia
+    ) -> None:
+        """A port that went in the same moment costs its own connection, never the call."""
+        try:
+            change(end)
+        except pj.Error as error:
+            sys.stderr.write(f"worker: connection from {source}: {error.info()}\n")
+
+    def clear(self) -> None:
+        """Everything is over."""
+        self._up.clear()
