@@ -101,6 +101,7 @@ class CallBook:
             trunk=line.trunk,
             geolocation=line.geolocation,
             pidf=line.pidf,
+            pidf_more=line.pidf_more,
         )
 
     def _joined(self, line: wire.Joined) -> list[gw.Report]:

@@ -99,6 +99,7 @@ class Handover:
         return replace(
             line,
             pidf=invite.pidf or line.pidf,
+            pidf_more=invite.pidf_more,
             geolocation=invite.geolocation or line.geolocation,
         )
 

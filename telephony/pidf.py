@@ -5,6 +5,7 @@ number of elements; whatever is not understood is refused with a reason, never g
 """
 
 import math
+from collections.abc import Set
 from xml.parsers import expat
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.things import Location, Position
 from dispatch.contracts.words import LocationSource
+from telephony.shapes import Disc, around, around_arc
 
 PIDF_BYTES_MAX = 65_536
 ELEMENTS_MAX = 2_000
@@ -24,6 +26,20 @@ PRESENCE = "urn:ietf:params:xml:ns:pidf"
 CONFIDENCE = "urn:ietf:params:xml:ns:geopriv:conf"
 WGS84 = frozenset({"4326", "4979"})
 METRE = "urn:ogc:def:uom:EPSG::9001"
+RADIAN = "urn:ogc:def:uom:EPSG::9101"
+DEGREE = "urn:ogc:def:uom:EPSG::9102"
+GEOPRIV = "urn:ietf:params:xml:ns:pidf:geopriv10"
+SHAPE_NAMES = frozenset(
+    {f"{GML} Point", f"{GML} Polygon"}
+    | {
+        f"{SHAPES} {local}"
+        for local in ("Circle", "Ellipse", "ArcBand", "Sphere", "Ellipsoid", "Prism")
+    }
+)
+"""All of RFC 5491 §5.2; a sphere, an ellipsoid and a prism are seen from above."""
+LOCATIONS_MAX = 16
+CORNERS_MAX = 64
+"""RFC 5491 §5.2.2 has sixteen points; some networks send more."""
 CIVIC_PARTS = ("A1", "A2", "A3", "A4", "A5", "A6", "RD", "STS", "HNO", "LMK", "LOC", "FLR", "ROOM")
 """From the province down to the room, the order of a Chinese address (RFC 5139 §3.1)."""
 ADDRESS_CHARS_MAX = 200
@@ -48,28 +64,81 @@ class _Element(msgspec.Struct, kw_only=True):
             waiting.extend(reversed(element.children))
         return None
 
+    def all_of(self, names: Set[str]) -> "list[_Element]":
+        """All descendants of these names, in the document's order, itself included."""
+        found = [self] if self.name in names else []
+        for child in self.children:
+            found += child.all_of(names)
+        return found
+
+    def outermost(self, names: Set[str]) -> "list[_Element]":
+        """The same, but none inside of one that was found."""
+        if self.name in names:
+            return [self]
+        return [found for child in self.children for found in child.outermost(names)]
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a document says: a place, an address, or both."""
+
+    location: Location | None = None
+    address: str = ""
+
 
 def read_pidf(text: str) -> Location:
-    """The location in a PIDF-LO document: a point, a circle, or an ellipse as its outer circle.
+    """The best place in a PIDF-LO document, as a point with the radius around its shape.
 
     Raises:
         BadInput: it is none, or not safe to read, or holds no shape that is understood.
     """
+    location = read_presence(text).location
+    if location is None:
+        raise BadInput("pidf", "an address without a place", mend="add a Point or a Circle")
+    return location
+
+
+def read_presence(text: str) -> Presence:
+    """What a PIDF-LO document says. Of several places the one with the smallest radius; of equals
+    the first, which RFC 5491 §3.4 has the sender prefer.
+
+    Raises:
+        BadInput: it is none, or not safe to read, or says nothing that is understood.
+    """
     root = _parse(text)
-    if root.name != f"{PRESENCE} presence":
+    presence = root if root.name == f"{PRESENCE} presence" else root.find(PRESENCE, "presence")
+    if presence is None:
         raise BadInput("pidf", f"the root is {root.name[:60]!r}", mend="send a presence document")
-    civic = root.find(CIVIC, "civicAddress")
-    address = _address(civic) if civic is not None else ""
-    for namespace, shape in ((SHAPES, "Circle"), (SHAPES, "Ellipse"), (GML, "Point")):
-        element = root.find(namespace, shape)
-        if element is not None:
-            return Location(
-                position=_position(element),
-                source=LocationSource.SIP,
-                accuracy_m=_accuracy_m(element, root),
-                address=address,
-            )
-    raise BadInput("pidf", "no Point, Circle or Ellipse", mend="send one of them in WGS-84")
+    infos = presence.all_of({f"{GEOPRIV} location-info"})[:LOCATIONS_MAX] or [presence]
+    addresses = [address for info in infos if (address := _civic(info))]
+    places = [
+        (_shape(element, info, presence), _civic(info))
+        for info in infos
+        for element in info.outermost(SHAPE_NAMES)
+    ]
+    address = addresses[0] if addresses else ""
+    if not places and not address:
+        raise BadInput("pidf", "no shape and no address", mend="see docs/telephony.md")
+    if not places:
+        return Presence(address=address)
+    best, own = min(places, key=lambda found: _rank(found[0][1]))
+    position, accuracy_m = best
+    location = Location(
+        position=position,
+        source=LocationSource.SIP,
+        accuracy_m=accuracy_m,
+        address=own or address,
+    )
+    return Presence(location=location, address=own or address)
+
+
+def _rank(accuracy_m: float | None) -> float:
+    """A place of unknown size comes behind every known one."""
+    return math.inf if accuracy_m is None else accuracy_m
+
+
+def _civic(info: _Element) -> str:
+    civic = info.find(CIVIC, "civicAddress")
+    return _address(civic) if civic is not None else ""
 
 
 def _parse(text: str) -> _Element:
@@ -115,12 +184,40 @@ def _parse(text: str) -> _Element:
     return roots[0]
 
 
-def _position(shape: _Element) -> Position:
+def _shape(shape: _Element, info: _Element, root: _Element) -> tuple[Position, float | None]:
+    """Any shape of RFC 5491 §5 as a point and the radius around it; a body stands on its base."""
+    _check_system(shape)
+    match shape.name.rpartition(" ")[2]:
+        case "Point":
+            return _position(shape), None
+        case "Circle" | "Sphere":
+            at, radius_m = _position(shape), _metres(shape, "radius")
+        case "Ellipse" | "Ellipsoid":
+            at, radius_m = _position(shape), _metres(shape, "semiMajorAxis")
+        case "ArcBand":
+            disc = _arc_band(shape)
+            at, radius_m = disc.centre, disc.radius_m
+        case _:
+            disc = around(_corners(shape))
+            at, radius_m = disc.centre, disc.radius_m
+    if radius_m > RADIUS_M_MAX:
+        raise BadInput("pidf radius", f"{radius_m} m", mend=f"0 to {RADIUS_M_MAX:.0f}")
+    confidence = info.find(CONFIDENCE, "confidence") or root.find(CONFIDENCE, "confidence")
+    return at, _at_95_pct(radius_m, confidence)
+
+
+def _check_system(shape: _Element) -> None:
     system = shape.attributes.get("srsName", "")
     if system and system.rpartition(":")[2] not in WGS84:
         raise BadInput("pidf srsName", repr(system[:60]), mend="EPSG 4326 or 4979")
+
+
+def _position(shape: _Element) -> Position:
     pos = shape.find(GML, "pos")
-    parts = pos.text.split() if pos is not None else []
+    return _place(pos.text.split() if pos is not None else [])
+
+
+def _place(parts: list[str]) -> Position:
     if len(parts) not in {2, 3}:
         raise BadInput("pidf pos", f"{len(parts)} numbers", mend="latitude, longitude[, height]")
     lat, lon = _number("pidf pos", parts[0]), _number("pidf pos", parts[1])
@@ -129,17 +226,65 @@ def _position(shape: _Element) -> Position:
     return Position(lat=lat, lon=lon)
 
 
-def _accuracy_m(shape: _Element, root: _Element) -> float | None:
-    element = shape.find(SHAPES, "radius") or shape.find(SHAPES, "semiMajorAxis")
+def _corners(shape: _Element) -> list[Position]:
+    """The outer ring of a polygon, or of a prism's base; the last corner repeats the first."""
+    for polygon in shape.all_of({f"{GML} Polygon"}):
+        _check_system(polygon)
+    ring = shape.find(GML, "LinearRing")
+    each = ring.all_of({f"{GML} pos"}) if ring is not None else []
+    corners = [_place(pos.text.split()) for pos in each[:CORNERS_MAX]]
+    listed = ring.find(GML, "posList") if ring is not None else None
+    if listed is not None:
+        numbers = listed.text.split()
+        systems = [shape, *shape.all_of({f"{GML} Polygon"})]
+        upright = any(s.attributes.get("srsName", "").endswith("4979") for s in systems)
+        step = int(listed.attributes.get("srsDimension") == "3" or upright) + 2
+        if len(numbers) % step:
+            raise BadInput("pidf posList", f"{len(numbers)} numbers", mend=f"{step} a corner")
+        corners += [_place(numbers[i : i + step]) for i in range(0, len(numbers), step)]
+    if not 3 <= len(corners) <= CORNERS_MAX:
+        raise BadInput("pidf polygon", f"{len(corners)} corners", mend=f"3 to {CORNERS_MAX}")
+    return corners
+
+
+def _arc_band(shape: _Element) -> Disc:
+    inner_m, outer_m = _metres(shape, "innerRadius"), _metres(shape, "outerRadius")
+    if outer_m < inner_m:
+        raise BadInput("pidf outerRadius", f"{outer_m} m", mend="not less than innerRadius")
+    return around_arc(
+        _position(shape),
+        inner_m=inner_m,
+        outer_m=outer_m,
+        start_deg=_degrees(shape, "startAngle"),
+        opening_deg=_degrees(shape, "openingAngle"),
+    )
+
+
+def _metres(shape: _Element, local: str) -> float:
+    element = shape.find(SHAPES, local)
     if element is None:
-        return None
+        raise BadInput(f"pidf {local}", "missing", mend="say it in metres")
     unit = element.attributes.get("uom", METRE)
     if unit != METRE:
         raise BadInput("pidf uom", repr(unit[:60]), mend=METRE)
-    radius_m = _number("pidf radius", element.text.strip())
-    if not 0 <= radius_m <= RADIUS_M_MAX:
-        raise BadInput("pidf radius", f"{radius_m} m", mend=f"0 to {RADIUS_M_MAX:.0f}")
-    return _at_95_pct(radius_m, root.find(CONFIDENCE, "confidence"))
+    value_m = _number(f"pidf {local}", element.text.strip())
+    if not 0 <= value_m <= RADIUS_M_MAX:
+        raise BadInput("pidf radius", f"{value_m} m", mend=f"0 to {RADIUS_M_MAX:.0f}")
+    return value_m
+
+
+def _degrees(shape: _Element, local: str) -> float:
+    element = shape.find(SHAPES, local)
+    if element is None:
+        raise BadInput(f"pidf {local}", "missing", mend="say it in degrees")
+    value = _number(f"pidf {local}", element.text.strip())
+    unit = element.attributes.get("uom", DEGREE)
+    if unit not in {DEGREE, RADIAN}:
+        raise BadInput("pidf uom", repr(unit[:60]), mend=DEGREE)
+    degrees = math.degrees(value) if unit == RADIAN else value
+    if not 0 <= degrees <= 360:
+        raise BadInput(f"pidf {local}", f"{degrees} degrees", mend="0 to 360")
+    return degrees
 
 
 def _at_95_pct(radius_m: float, confidence: _Element | None) -> float:

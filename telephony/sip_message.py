@@ -15,6 +15,8 @@ GEOLOCATION_CHARS_MAX = 1024
 CALL_ID_CHARS_MAX = 256
 PIDF_CHARS_MAX = 65_536
 
+PIDF = "application/pidf+xml"
+
 _COMPACT = {"f": "from", "t": "to", "c": "content-type", "v": "via", "i": "call-id", "m": "contact"}
 _URI = re.compile(r"(?:sips?|tel):([^@;>?\s]*)", re.IGNORECASE)
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
@@ -30,6 +32,8 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     trunk: str
     geolocation: str
     pidf: str
+    pidf_more: tuple[str, ...] = ()
+    """Further locations, as a network adds to what the phone says."""
     call_id: str = ""
     handed_over: bool = False
     """Kamailio has given the whole INVITE to the supervisor, under `call_id`."""
@@ -41,12 +45,14 @@ def read_invite(message: str) -> Invite:
     lines = _unfolded(head)
     request = lines[0] if lines else ""
     headers = _headers(lines[1:])
+    pidfs = _pidfs(_first(headers, "content-type"), body)
     return Invite(
         caller_number=_caller(headers),
         called=_number_of(request.partition(" ")[2]),
         trunk=_first(headers, "x-trunk")[:NUMBER_CHARS_MAX],
-        geolocation=_first(headers, "geolocation")[:GEOLOCATION_CHARS_MAX],
-        pidf=_pidf(_first(headers, "content-type"), body),
+        geolocation=", ".join(headers.get("geolocation", []))[:GEOLOCATION_CHARS_MAX],
+        pidf=pidfs[0] if pidfs else "",
+        pidf_more=tuple(pidfs[1:]),
         call_id=_first(headers, "call-id")[:CALL_ID_CHARS_MAX],
         handed_over="x-handed-over" in headers,
     )
@@ -92,19 +98,20 @@ def _number_of(value: str) -> str:
     return _NOT_SAFE.sub("", _SEPARATORS.sub("", found.group(1)))[:NUMBER_CHARS_MAX]
 
 
-def _pidf(content_type: str, body: str) -> str:
+def _pidfs(content_type: str, body: str) -> list[str]:
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/pidf+xml":
-        return body.strip()[:PIDF_CHARS_MAX]
+    if kind == PIDF:
+        return [body.strip()[:PIDF_CHARS_MAX]]
     if not kind.startswith("multipart/"):
-        return ""
+        return []
     found = _BOUNDARY.search(content_type)
     if found is None:
-        return ""
+        return []
     boundary = found.group(1) or found.group(2)
+    pidfs = []
     for part in body.split("--" + boundary)[1 : PARTS_MAX + 1]:
         head, _, text = part.lstrip("\n").partition("\n\n")
         part_type = _first(_headers(_unfolded(head)), "content-type")
-        if part_type.partition(";")[0].strip().lower() == "application/pidf+xml":
-            return text.strip()[:PIDF_CHARS_MAX]
-    return ""
+        if part_type.partition(";")[0].strip().lower() == PIDF:
+            pidfs.append(text.strip()[:PIDF_CHARS_MAX])
+    return pidfs

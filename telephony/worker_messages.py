@@ -116,6 +116,7 @@ class Invited(Line, frozen=True, tag="invited"):
     trunk: str = ""
     geolocation: str = ""
     pidf: str = ""
+    pidf_more: tuple[str, ...] = ()
     call_id: str = ""
     """SIP's, not ours."""
     handed_over: bool = False

@@ -161,6 +161,8 @@ class Offered(Wire, frozen=True, tag="offered"):
     trunk: str = ""
     geolocation: str = ""
     pidf: str = ""
+    pidf_more: tuple[str, ...] = ()
+    """Further PIDF-LO parts, as a network adds to what the phone says."""
     callback_of: CallId | None = None
     seat_id: SeatId | None = None
 
