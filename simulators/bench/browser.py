@@ -71,6 +71,7 @@ EARS = r"""
     keys: [],
     clicks: [],
     audios: [],
+    fixes: 0,
   }
   const Sound = window.Audio
   window.Audio = class extends Sound {
@@ -86,7 +87,11 @@ EARS = r"""
     constructor(...given) {
       super(...given)
       this.addEventListener('message', (message) => {
-        if (typeof message.data !== 'string' || !message.data.includes('"delta"')) return
+        if (typeof message.data !== 'string') return
+        if (message.data.startsWith('{"type":"fixes"')) {
+          window.d120.fixes += JSON.parse(message.data).fixes.length
+        }
+        if (!message.data.includes('"delta"')) return
         heard.push([Date.now(), message.data])
         if (heard.length > 500) heard.splice(0, heard.length - 500)
       })

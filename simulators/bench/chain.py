@@ -65,6 +65,8 @@ class Bench:
         self._register = register
         self._options = options
         self.waits: dict[str, list[float]] = {key: [] for key in KEYS}
+        self.fixes_per_s = 0.0
+        """Of vehicles, as the console received them during the runs."""
         self._crew: dict[str, Page] = {}
         self._boards: dict[str, Page] = {}
 
@@ -97,6 +99,7 @@ class Bench:
         console = await self._screen(stack, browser, "seat01", "console")
         await console.locator(".seat button.primary").click()
         await asyncio.sleep(SETTLE_S)
+        begun_s, fixes = time.monotonic(), await console.evaluate("d120.fixes")
         for run in range(-1, self._options.runs):
             waits = await self._once(stack, browser, console, caller, run)
             if run < 0:
@@ -104,6 +107,8 @@ class Bench:
             for key, value in waits.items():
                 self.waits[key].append(value)
             tell(f"run {run + 1:3}: " + ", ".join(f"{k} {v:.0f}" for k, v in waits.items()))
+        came = await console.evaluate("d120.fixes") - fixes
+        self.fixes_per_s = came / (time.monotonic() - begun_s)
 
     # ---- who is there
 
@@ -298,13 +303,15 @@ async def measure(options: Options) -> dict[str, object]:
         tell(line)
     tell(
         f"load average {load:.2f} on {os.cpu_count()} cores; the machine's own processes used "
-        f"{busy:.2f} cores; all clocks are this machine's"
+        f"{busy:.2f} cores; the console received {bench.fixes_per_s:.0f} fixes a second; "
+        "all clocks are this machine's"
     )
     found: dict[str, object] = {key: summary(values) for key, values in bench.waits.items()}
     return {
         **found,
         "vehicles": options.vehicles,
         "runs": options.runs,
+        "fixes_per_s": round(bench.fixes_per_s, 1),
         "load_1min": round(load, 2),
         "cores": os.cpu_count() or 0,
     }

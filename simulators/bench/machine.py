@@ -144,17 +144,25 @@ class Machine:
                     found.append(int(folder.name))
         return found
 
+    def pids_of(self, word: str) -> list[int]:
+        """The processes of this machine that have `word` in their command lines, oldest first."""
+        found = []
+        for pid in self.left_behind():
+            with suppress(OSError):
+                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return sorted(found)
+
     def pid_of(self, word: str) -> int:
-        """The process of this machine that has `word` in its command line.
+        """The first of them.
 
         Raises:
             MachineFailed: there is none.
         """
-        for pid in self.left_behind():
-            with suppress(OSError):
-                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return pid
-        raise MachineFailed(f"no process of this machine is called {word}")
+        found = self.pids_of(word)
+        if not found:
+            raise MachineFailed(f"no process of this machine is called {word}")
+        return found[0]
 
     def pids(self) -> dict[str, int]:
         """The long-lived processes, by a word of their command lines."""

@@ -228,13 +228,18 @@ async def hospitals(
 @asynccontextmanager
 async def seat_phone(machine: Machine, seat_id: str = "01") -> AsyncIterator[AgentProcess]:
     """The seat's phone: registered, and answering with a tone of 1 kHz."""
-    seat = next(s for s in machine.settings.seats if s.seat_id == seat_id)
     async with AgentProcess(say.AgentSettings(play="tone:1000")) as phone:
-        await phone.send(
-            say.Register(user=seat.phone, password=seat.password, server=machine.sip_server)
-        )
-        assert (await phone.expect(say.Registered)).sip_code == 200
+        await enrol(machine, phone, seat_id)
         yield phone
+
+
+async def enrol(machine: Machine, phone: AgentProcess, seat_id: str = "01") -> None:
+    """Register the phone; it tries until it is in."""
+    seat = next(s for s in machine.settings.seats if s.seat_id == seat_id)
+    await phone.send(
+        say.Register(user=seat.phone, password=seat.password, server=machine.sip_server)
+    )
+    await phone.expect(say.Registered, lambda e: e.sip_code == 200)
 
 
 async def dial(

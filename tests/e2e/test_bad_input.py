@@ -79,6 +79,7 @@ async def one_call(machine: Machine, caller: AgentProcess, number: str, place: P
             ev.CallConnected,
             lambda b: isinstance(b, ev.CallConnected) and b.call_id == call["call_id"],
         )
+        await asyncio.sleep(0.5)  # a call of no time leaves nothing to record
         await caller.send(say.Hangup(call=number))
         await recorded(
             machine,

@@ -17,12 +17,13 @@ from dispatch.contracts.ids import HospitalId
 from dispatch.contracts.things import Position, Register
 from dispatch.contracts.words import UnitStatus
 from simulators.bench.browser import chromium, open_screen, signed_in
-from simulators.bench.machine import Machine, MachineFailed
+from simulators.bench.machine import Machine
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from simulators.people.screen import Entity, Screen
 from tests.e2e import actors
 from tests.e2e.actors import Fleet, accepted, recorded, shown, until
+from tests.e2e.test_chain import history_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -31,21 +32,19 @@ NOTES_IN_FLIGHT = 40
 CORE = "dispatch.app.core"
 
 
-async def kill(machine: Machine, word: str) -> int:
-    """`kill -9`, at once; the old process id."""
-    pid = machine.pid_of(word)
-    os.kill(pid, signal.SIGKILL)
-    return pid
+async def kill(machine: Machine, word: str) -> list[int]:
+    """`kill -9`, at once; the old process, and those it leaves orphaned."""
+    old = machine.pids_of(word)
+    os.kill(old[0], signal.SIGKILL)
+    return old
 
 
-async def back(machine: Machine, word: str, old: int) -> None:
-    """Its parent has started it again."""
+async def back(machine: Machine, word: str, old: list[int]) -> None:
+    """Its parent has started it again, and nothing of the old one is left."""
 
     async def risen() -> bool:
-        try:
-            return machine.pid_of(word) != old
-        except MachineFailed:
-            return False
+        now = machine.pids_of(word)
+        return bool(now) and not set(now) & set(old)
 
     await until(risen, f"{word} started again")
 
@@ -140,10 +139,9 @@ async def test_the_core_is_killed_at_every_turn_and_the_mission_goes_on(
         mission = await shown(crew, "mission", lambda m: bool(m.get("hospital_proposals")))
         hospital_id = HospitalId(mission["hospital_proposals"][0]["hospital_id"])
         await give(crew, "choose_hospital", mission_id=mission_id, hospital_id=hospital_id)
-        old_boarding = machine.pid_of(CORE)
         await give(crew, "reach_status", status="boarded", **step)
-        await kill(machine, CORE)
-        await back(machine, CORE, old_boarding)
+        old = await kill(machine, CORE)
+        await back(machine, CORE, old)
         number = cast(
             "ev.AdmissionNumberReceived",
             (await recorded(machine, ev.AdmissionNumberReceived, limit_s=40)).body,
@@ -171,6 +169,9 @@ async def test_the_core_is_killed_at_every_turn_and_the_mission_goes_on(
         await expect(console.locator(".link.connected")).to_be_visible(timeout=30_000)
         await expect(console.locator(".seat")).to_have_class(re.compile("free"))
         assert {k: v for k, v in machine.pids().items() if k != CORE} == others
+        history = history_of(machine)
+        assert history["whole"]
+        assert history["recordings"] == 1
         await context.close()
 
 
