@@ -3,20 +3,43 @@
 `handle` takes what happened and returns what to do. The rules, and why they lose nothing:
 
 - An event counts as committed only when it is on this machine's disk and, besides, either the other
-  machine has it too, or the witness has it on disk that this machine alone is in sync.
+  machine has it too and promised not to take over yet, or the witness has it on disk that this
+  machine alone is in sync.
 - Only a machine in sync gets the witness's vote, and it cuts itself off the old writer before it
   asks. So whoever wins has every committed event, and the loser can commit nothing any more: the
   other machine gives no more acknowledgements, and the witness no more changes.
-- While a growing in-sync set is being asked for, the other machine's acknowledgement is needed
-  already; while a shrinking one is, it is needed still. A lost answer is thus never guessed.
+- Every set that the witness may have on disk counts until a newer one is confirmed: a lost answer is
+  never guessed.
 """
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import assert_never
 
-import msgspec
-
+from failover.happened import (
+    BLOCKED,
+    AnyDo,
+    AnyHappened,
+    Cut,
+    Drained,
+    Follow,
+    FromPeer,
+    FromWitness,
+    HandOverWanted,
+    Open,
+    Opened,
+    PairTimes,
+    Pause,
+    Quiet,
+    Resume,
+    Role,
+    SetAlarm,
+    StepDown,
+    Tailed,
+    Tick,
+    ToPeer,
+    ToWitness,
+    Written,
+)
 from failover.messages import (
     Ask,
     Between,
@@ -24,158 +47,23 @@ from failover.messages import (
     Granted,
     HandOver,
     Heartbeat,
-    Isr,
     IsrSet,
     Release,
     Renew,
     RequestVote,
-    SetIsr,
     TailAck,
     Told,
-    ToVoter,
     Voted,
 )
+from failover.writer import Writer
 
-
-class Role(StrEnum):
-    """What this machine is. A `candidate` has cut itself off and asks for the vote; one that is
-    `opening` has won and writes the first record of its epoch; `handing` has given up on purpose.
-    """
-
-    STARTING = "starting"
-    FOLLOWING = "following"
-    CANDIDATE = "candidate"
-    OPENING = "opening"
-    ACTIVE = "active"
-    HANDING = "handing"
-
-
-class PairTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Measured reasons in docs/failover.md."""
-
-    beat_ms: int = 100
-    suspect_ms: int = 600
-    """Silence on both channels before the standby cuts itself off."""
-    ack_ms: int = 300
-    """An acknowledgement later than this shrinks the in-sync set."""
-    ask_ms: int = 200
-    """Before an unanswered question to the witness is asked again."""
-    hand_over_ms: int = 2000
-    """Before a planned switchover that nobody took up is called off."""
-
-
-# ---- what happened
-
-
-class Happened(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of inputs."""
-
-
-class Tick(Happened, frozen=True):
-    """Time has passed."""
-
-
-class FromPeer(Happened, frozen=True):
-    """The other machine said something on a channel."""
-
-    channel: str
-    message: Between
-
-
-class FromWitness(Happened, frozen=True):
-    """The witness said something."""
-
-    message: FromVoter
-
-
-class Written(Happened, frozen=True):
-    """As the writer: records up to `seq` are on this machine's disk."""
-
-    seq: int
-
-
-class Tailed(Happened, frozen=True):
-    """As the follower: records up to `seq`, the last one of `epoch`, are in memory and on disk."""
-
-    epoch: int
-    seq: int
-
-
-class Drained(Happened, frozen=True):
-    """Cut off; everything that had come is folded, up to `seq`."""
-
-    seq: int
-
-
-class Opened(Happened, frozen=True):
-    """The first record of the own epoch is on this machine's disk, at `seq`."""
-
-    seq: int
-
-
-class HandOverWanted(Happened, frozen=True):
-    """An operator wants the other machine to write."""
-
-
-AnyHappened = Tick | FromPeer | FromWitness | Written | Tailed | Drained | Opened | HandOverWanted
-
-# ---- what to do
-
-
-class Do(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of outputs."""
-
-
-class ToWitness(Do, frozen=True):
-    """Send this to the witness."""
-
-    message: ToVoter
-
-
-class ToPeer(Do, frozen=True):
-    """Send this to the other machine, on every channel."""
-
-    message: Between
-
-
-class Cut(Do, frozen=True):
-    """Stop replication, fold what has come, then report `Drained`."""
-
-
-class Open(Do, frozen=True):
-    """Become a primary, append `EpochOpened` with this epoch, then report `Opened`."""
-
-    epoch: int
-
-
-class Follow(Do, frozen=True):
-    """Set aside what nobody acknowledged, replicate from the other machine, report `Tailed`."""
-
-    epoch: int
-
-
-class Commit(Do, frozen=True):
-    """Everything up to `seq` may be acknowledged to people."""
-
-    seq: int
-
-
-class StepDown(Do, frozen=True):
-    """Acknowledge nothing more: somebody newer writes, or is about to."""
-
-
-class SetAlarm(Do, frozen=True):
-    """Raise or clear an alarm."""
-
-    code: str
-    on: bool
-
-
-AnyDo = ToWitness | ToPeer | Cut | Open | Follow | Commit | StepDown | SetAlarm
+_WRITES = frozenset({Role.ACTIVE.value, BLOCKED, Role.HANDING.value})
 
 
 class Keeper:
-    """One machine's protocol. `now_ms` is its monotonic clock."""
+    """One machine's protocol. `now_ms` is its monotonic clock; `epoch` and `seq` are those of the
+    last record on its disk.
+    """
 
     def __init__(
         self,
@@ -183,6 +71,8 @@ class Keeper:
         node: str,
         peer: str,
         now_ms: int,
+        epoch: int = 0,
+        seq: int = 0,
         channels: tuple[str, ...] = ("lan", "cross"),
         times: PairTimes | None = None,
     ) -> None:
@@ -192,27 +82,30 @@ class Keeper:
         self.role = Role.STARTING
         self.epoch = 0
         """The line this machine writes or follows."""
-        self.known_epoch = 0
-        """The greatest epoch heard of."""
-        self.own_seq = 0
-        self.peer_seq = 0
-        """What the other machine has acknowledged of this machine's line."""
-        self.committed_seq = 0
-        self.isr: Isr = frozenset({node})
-        """As the witness last confirmed it."""
-        self.wanted: SetIsr | None = None
-        """A change of the set that the witness has not confirmed yet."""
+        self.known_epoch = epoch
+        """The greatest epoch heard of. A line older than the own disk's is never followed."""
+        self.own_seq = seq
+        self.writer = Writer(node=node, peer=peer, times=self.times)
         self._heard_ms = dict.fromkeys(channels, now_ms)
-        self._peer_role = ""
-        self._behind_since_ms: int | None = None
+        self._witness_ms = now_ms - self.times.suspect_ms
         self._beat_at_ms = now_ms
         self._asked_at_ms: int | None = None
-        self._serial = 0
-        self._vote_epoch = 0
+        # as a follower
+        self._writer_heard_ms = now_ms
+        self._writer_sent_ms = -1
+        self._writer_blocked = False
+        self._echo_ms = -1
+        self._tailed_seq = 0
+        """Of the followed line: what the own disk has of an older one may be cut off it."""
+        self._promised_until_ms = now_ms + self.times.suspect_ms  # it may have promised and died
+        # as a candidate
+        self._cut = 0
         self._drained = False
+        self._vote_epoch = 0
+        # a hand-over
         self._handing_since_ms = 0
+        self._released = False
         self._alarms: set[str] = set()
-        self._witness_ms = now_ms
 
     # ---- the one entrance
 
@@ -228,35 +121,50 @@ class Keeper:
                 yield from self._from_peer(channel, message, now_ms)
             case FromWitness(message=message):
                 yield from self._from_witness(message, now_ms)
-            case Written(seq=seq):
-                if self.role in (Role.ACTIVE, Role.HANDING):
+            case Written(epoch=epoch, seq=seq):
+                if self.writes and epoch == self.epoch:
                     self.own_seq = max(self.own_seq, seq)
                     yield from self._commit(now_ms)
             case Tailed(epoch=epoch, seq=seq):
                 if self.role is Role.FOLLOWING and epoch == self.epoch:
-                    self.own_seq = seq
-                    yield ToPeer(message=TailAck(node=self.node, epoch=epoch, seq=seq))
-            case Drained(seq=seq):
-                yield from self._drained_to(seq, now_ms)
-            case Opened(seq=seq):
-                yield from self._opened(seq, now_ms)
+                    self.own_seq = self._tailed_seq = seq
+                    yield ToPeer(message=self._tail_ack())
+            case Drained(cut=cut, epoch=epoch, seq=seq):
+                yield from self._drained_to(cut, epoch, seq, now_ms)
+            case Opened(epoch=epoch, seq=seq):
+                yield from self._opened(epoch, seq, now_ms)
+            case Quiet(epoch=epoch, seq=seq):
+                yield from self._quiet(epoch, seq, now_ms)
             case HandOverWanted():
                 yield from self._hand_over(now_ms)
             case _:
                 assert_never(happened)
 
+    @property
+    def writes(self) -> bool:
+        """Whether this machine writes, and may commit."""
+        return self.role in (Role.ACTIVE, Role.HANDING) and not self._released
+
+    @property
+    def said_role(self) -> str:
+        """A writer that can neither have its events acknowledged nor reach the witness says so: the
+        other machine may then take over although it hears this one.
+        """
+        blocked = self.role is Role.ACTIVE and self.writer.blocked
+        return BLOCKED if blocked else self.role.value
+
+    def may_answer(self, now_ms: int) -> bool:
+        """Whether what is committed may be told again now: nobody else can have been elected."""
+        return self.writes and self.writer.sole(now_ms)
+
     # ---- time
 
     def _tick(self, now_ms: int) -> Iterator[AnyDo]:
+        if self.writes:
+            yield from self._keep_set(now_ms)
         if now_ms >= self._beat_at_ms:
             self._beat_at_ms = now_ms + self.times.beat_ms
-            yield ToPeer(
-                message=Heartbeat(
-                    node=self.node, epoch=self.epoch, role=self._said_role(), seq=self.own_seq
-                )
-            )
-            if self.role is Role.ACTIVE:
-                yield ToWitness(message=Renew(epoch=self.epoch, holder=self.node, sent_ms=now_ms))
+            yield from self._beats(now_ms)
         yield from self._channel_alarms(now_ms)
         match self.role:
             case Role.STARTING:
@@ -266,14 +174,36 @@ class Keeper:
                 yield from self._suspect(now_ms)
             case Role.CANDIDATE:
                 yield from self._canvass(now_ms)
-            case Role.ACTIVE:
-                yield from self._keep_set(now_ms)
             case Role.HANDING:
-                yield from self._call_off(now_ms)
-            case Role.OPENING:
+                yield from self._hand_on(now_ms)
+            case Role.ACTIVE | Role.OPENING:
                 pass
             case _:
                 assert_never(self.role)
+
+    def _beats(self, now_ms: int) -> Iterator[AnyDo]:
+        said = self.said_role
+        if said == BLOCKED:
+            self.writer.said_blocked(now_ms)
+        yield ToPeer(
+            message=Heartbeat(
+                node=self.node,
+                epoch=self.epoch,
+                role=said,
+                seq=self._tailed_seq if self.role is Role.FOLLOWING else self.own_seq,
+                sent_ms=now_ms,
+                echo_ms=self._echo_ms,
+            )
+        )
+        if self.writes:
+            yield ToWitness(
+                message=Renew(
+                    epoch=self.epoch,
+                    holder=self.node,
+                    sent_ms=now_ms,
+                    seq=self.writer.committed_seq,
+                )
+            )
 
     def _ask_due(self, now_ms: int) -> bool:
         due = self._asked_at_ms is None or now_ms - self._asked_at_ms >= self.times.ask_ms
@@ -281,127 +211,133 @@ class Keeper:
             self._asked_at_ms = now_ms
         return due
 
-    def _said_role(self) -> str:
-        """A writer that can neither have its events acknowledged nor reach the witness says so: the
-        other machine may then take over although it hears this one.
-        """
-        return "blocked" if self.role is Role.ACTIVE and self.blocked else self.role.value
-
-    @property
-    def blocked(self) -> bool:
-        """Whether a commit waits for the witness to shrink the set."""
-        return self.wanted is not None and self.wanted.isr == {self.node}
-
     # ---- following
 
-    def _silent(self, now_ms: int) -> bool:
-        return all(now_ms - heard > self.times.suspect_ms for heard in self._heard_ms.values())
+    def _tail_ack(self) -> TailAck:
+        return TailAck(
+            node=self.node, epoch=self.epoch, seq=self._tailed_seq, echo_ms=self._echo_ms
+        )
+
+    def _witness_fresh(self, now_ms: int) -> bool:
+        return now_ms - self._witness_ms < self.times.suspect_ms
 
     def _suspect(self, now_ms: int) -> Iterator[AnyDo]:
-        if self._silent(now_ms) or self._peer_role == "blocked":
-            yield from self._stand(now_ms)
+        """A writer that lives but is blocked is left alone while the witness could not vote."""
+        silent = now_ms - self._writer_heard_ms > self.times.suspect_ms
+        if silent or (self._writer_blocked and self._witness_fresh(now_ms)):
+            yield from self._stand(now_ms, released=self._writer_blocked)
         elif self._ask_due(now_ms):
             yield ToWitness(message=Ask())
 
-    def _stand(self, now_ms: int) -> Iterator[AnyDo]:
+    def _stand(self, now_ms: int, *, released: bool = False) -> Iterator[AnyDo]:
         """Cut off first, ask for the vote when everything that had come is folded."""
+        was = self.role
         self.role = Role.CANDIDATE
+        self._released = False
+        self._cut += 1
         self._drained = False
-        self._asked_at_ms = now_ms
+        self._asked_at_ms = None
         self._vote_epoch = 0
-        yield Cut()
+        if released:
+            self._promised_until_ms = now_ms
+        if was is Role.HANDING:
+            yield StepDown()
+        yield Cut(cut=self._cut)
 
     def _canvass(self, now_ms: int) -> Iterator[AnyDo]:
-        if not self._drained or not self._ask_due(now_ms):
+        promised = now_ms < self._promised_until_ms
+        if not self._drained or promised or not self._ask_due(now_ms):
             return
         if self._vote_epoch <= self.known_epoch:
             self._vote_epoch = self.known_epoch + 1
-        yield ToWitness(message=RequestVote(epoch=self._vote_epoch, candidate=self.node))
+        yield ToWitness(
+            message=RequestVote(epoch=self._vote_epoch, candidate=self.node, seq=self.own_seq)
+        )
 
-    def _drained_to(self, seq: int, now_ms: int) -> Iterator[AnyDo]:
-        if self.role is Role.CANDIDATE:
+    def _drained_to(self, cut: int, epoch: int, seq: int, now_ms: int) -> Iterator[AnyDo]:
+        if self.role is Role.CANDIDATE and cut == self._cut:
             self.own_seq = seq
+            self.known_epoch = max(self.known_epoch, epoch)
             self._drained = True
-            self._asked_at_ms = None
             yield from self._canvass(now_ms)
 
-    def _follow(self, epoch: int) -> Iterator[AnyDo]:
+    def _follow(self, epoch: int, now_ms: int) -> Iterator[AnyDo]:
         was = self.role
+        if epoch != self.epoch or was is Role.STARTING:
+            self._writer_sent_ms = self._echo_ms = -1
         self.role = Role.FOLLOWING
         self.epoch = epoch
-        self.wanted = None
-        self._peer_role = ""
+        self._released = False
+        self._tailed_seq = 0
+        self._writer_heard_ms = now_ms
+        self._writer_blocked = False
         if was in (Role.ACTIVE, Role.OPENING, Role.HANDING):
             yield StepDown()
+            yield from self._alarm("no_standby", on=False)
+        yield from self._alarm("cannot_take_over", on=False)
         yield Follow(epoch=epoch)
 
     # ---- writing
 
-    def _opened(self, seq: int, now_ms: int) -> Iterator[AnyDo]:
-        if self.role is not Role.OPENING:
+    def _elected(self, epoch: int) -> Iterator[AnyDo]:
+        self.role = Role.OPENING
+        self.epoch = epoch
+        self.known_epoch = max(self.known_epoch, epoch)
+        self._echo_ms = -1
+        yield from self._alarm("cannot_take_over", on=False)
+        yield Open(epoch=epoch)
+
+    def _opened(self, epoch: int, seq: int, now_ms: int) -> Iterator[AnyDo]:
+        if self.role is not Role.OPENING or epoch != self.epoch:
             return
         self.role = Role.ACTIVE
         self.own_seq = seq
-        self.peer_seq = 0
-        self._behind_since_ms = None
+        self.writer = Writer(node=self.node, peer=self.peer, times=self.times, epoch=epoch)
         self._beat_at_ms = now_ms
         yield from self._commit(now_ms)
-
-    def _needs_peer(self) -> bool:
-        """Alone only when the witness has confirmed it, and no other set is being asked for."""
-        alone = self.isr == {self.node}
-        return not (alone and (self.wanted is None or self.wanted.isr == {self.node}))
+        yield from self._tick(now_ms)
 
     def _commit(self, now_ms: int) -> Iterator[AnyDo]:
-        if self.role not in (Role.ACTIVE, Role.HANDING):
-            return
-        seq = min(self.own_seq, self.peer_seq) if self._needs_peer() else self.own_seq
-        if seq > self.committed_seq:
-            self.committed_seq = seq
-            yield Commit(seq=seq)
-        behind = self.peer_seq < self.own_seq
-        if not behind:
-            self._behind_since_ms = None
-        elif self._behind_since_ms is None:
-            self._behind_since_ms = now_ms
+        if self.writes:
+            yield from self.writer.commit(self.own_seq, now_ms)
 
     def _keep_set(self, now_ms: int) -> Iterator[AnyDo]:
-        """Shrink when the other machine is late, grow when it has all; ask until answered."""
-        late = (
-            self._behind_since_ms is not None
-            and now_ms - self._behind_since_ms >= self.times.ack_ms
-        )
-        gone = late or self._silent(now_ms)
-        if self._needs_peer() and gone:
-            yield from self._want(frozenset({self.node}), now_ms)
-        elif not self._needs_peer() and not gone and self.peer_seq == self.own_seq > 0:
-            yield from self._want(frozenset({self.node, self.peer}), now_ms)
-        if self.wanted is not None and self._ask_due(now_ms):
-            yield ToWitness(message=self.wanted)
-        yield from self._alarm("no_standby", on=self.isr == {self.node})
-
-    def _want(self, isr: Isr, now_ms: int) -> Iterator[AnyDo]:
-        if self.wanted is not None and self.wanted.isr == isr:
-            return
-        self._serial += 1
-        self.wanted = SetIsr(epoch=self.epoch, holder=self.node, isr=isr, serial=self._serial)
-        self._asked_at_ms = now_ms
-        yield ToWitness(message=self.wanted)
+        heard_ms = max(self._heard_ms.values())
+        silent = now_ms - heard_ms > self.times.suspect_ms
+        yield from self.writer.keep_set(self.own_seq, now_ms, silent=silent)
+        yield from self._alarm("no_standby", on=self.writer.isr == {self.node})
 
     # ---- a planned switchover
 
     def _hand_over(self, now_ms: int) -> Iterator[AnyDo]:
-        """Only to a machine that has everything; from here on nothing new is written."""
-        ready = self.role is Role.ACTIVE and self.peer in self.isr and self.wanted is None
-        if ready and self.peer_seq == self.own_seq == self.committed_seq:
+        """Only to a machine in sync; from here on no new record is begun."""
+        if self.role is Role.ACTIVE and self.writer.whole and not self.writer.blocked:
             self.role = Role.HANDING
             self._handing_since_ms = now_ms
-            yield StepDown()
+            yield Pause()
+
+    def _quiet(self, epoch: int, seq: int, now_ms: int) -> Iterator[AnyDo]:
+        """Nothing is under way any more. Once everything is committed, the lease goes; after that
+        this machine commits nothing in this epoch, come what may.
+        """
+        if self.role is not Role.HANDING or epoch != self.epoch:
+            return
+        self.own_seq = max(self.own_seq, seq)
+        yield from self._commit(now_ms)
+        if self.writer.whole and self.writer.committed_seq == self.own_seq:
+            self._released = True
+            self._asked_at_ms = now_ms
             yield ToWitness(message=Release(epoch=self.epoch, holder=self.node))
 
-    def _call_off(self, now_ms: int) -> Iterator[AnyDo]:
-        if now_ms - self._handing_since_ms > self.times.hand_over_ms:
+    def _hand_on(self, now_ms: int) -> Iterator[AnyDo]:
+        if now_ms - self._handing_since_ms <= self.times.hand_over_ms:
+            if self._released and self._ask_due(now_ms):
+                yield ToWitness(message=Release(epoch=self.epoch, holder=self.node))
+        elif self._released:
             yield from self._stand(now_ms)
+        else:
+            self.role = Role.ACTIVE
+            yield Resume()
 
     # ---- the other machine
 
@@ -411,97 +347,100 @@ class Keeper:
         self.known_epoch = max(self.known_epoch, message.epoch)
         match message:
             case Heartbeat():
-                yield from self._beat(message)
-            case TailAck(epoch=epoch, seq=seq):
-                if epoch == self.epoch and self.role in (Role.ACTIVE, Role.HANDING):
-                    self.peer_seq = max(self.peer_seq, min(seq, self.own_seq))
-                    yield from self._commit(now_ms)
+                yield from self._beat(message, now_ms)
+            case TailAck(epoch=epoch, seq=seq, echo_ms=echo_ms):
+                yield from self._acked(epoch, seq, echo_ms, now_ms)
             case HandOver(epoch=epoch, seq=seq):
-                if self.role is Role.FOLLOWING and (epoch, seq) == (self.epoch, self.own_seq):
-                    yield from self._stand(now_ms)
+                if self.role is Role.FOLLOWING and epoch == self.epoch and self._tailed_seq >= seq:
+                    yield from self._stand(now_ms, released=True)
             case _:
                 assert_never(message)
 
-    def _beat(self, beat: Heartbeat) -> Iterator[AnyDo]:
-        writes = beat.role in (Role.ACTIVE.value, "blocked")
-        self._peer_role = beat.role
-        if not writes or beat.epoch < self.known_epoch:
+    def _acked(self, epoch: int, seq: int, echo_ms: int, now_ms: int) -> Iterator[AnyDo]:
+        if epoch == self.epoch and self.writes:
+            self.writer.acked(seq)
+            self.writer.promised(echo_ms)
+            yield from self._commit(now_ms)
+
+    def _beat(self, beat: Heartbeat, now_ms: int) -> Iterator[AnyDo]:
+        if beat.role not in _WRITES:
+            if beat.role == Role.FOLLOWING.value:  # says again what a lost acknowledgement said
+                yield from self._acked(beat.epoch, beat.seq, beat.echo_ms, now_ms)
+            return
+        if beat.epoch < self.known_epoch:
             return
         if self.role is Role.STARTING or beat.epoch > self.epoch:
-            yield from self._follow(beat.epoch)
-        elif self.role is Role.CANDIDATE and beat.role == Role.ACTIVE.value:
+            yield from self._follow(beat.epoch, now_ms)
+        elif self.role is Role.CANDIDATE and beat.sent_ms > self._writer_sent_ms:
             # It lives after all. A vote that was granted meanwhile shows in the witness's word.
-            yield from self._follow(beat.epoch)
+            helpless = beat.role == BLOCKED and not self._witness_fresh(now_ms)
+            if beat.role == Role.ACTIVE.value or helpless:
+                yield from self._follow(beat.epoch, now_ms)
+        if self.role is Role.FOLLOWING and beat.sent_ms > self._writer_sent_ms:
+            self._writer_sent_ms = beat.sent_ms
+            self._writer_heard_ms = now_ms
+            self._writer_blocked = beat.role == BLOCKED
+            if not self._writer_blocked:
+                self._echo_ms = beat.sent_ms
+                self._promised_until_ms = now_ms + self.times.suspect_ms
 
     # ---- the witness
 
     def _from_witness(self, message: FromVoter, now_ms: int) -> Iterator[AnyDo]:
         self._witness_ms = now_ms
         match message:
-            case Granted():
-                return
+            case Granted(epoch=epoch, sent_ms=sent_ms, isr=isr):
+                if self.writes and epoch == self.epoch:
+                    yield from self.writer.witness_has(isr, sent_ms, now_ms)
             case Voted(epoch=epoch, candidate=candidate):
-                if self.role is Role.CANDIDATE and (epoch, candidate) == (
-                    self._vote_epoch,
-                    self.node,
-                ):
+                mine = (epoch, candidate) == (self._vote_epoch, self.node)
+                if self.role is Role.CANDIDATE and mine:
                     yield from self._elected(epoch)
-            case IsrSet():
-                yield from self._set_confirmed(message, now_ms)
+            case IsrSet(epoch=epoch):
+                if self.writes and epoch == self.epoch:
+                    self.writer.confirmed(message, now_ms)
+                    yield from self._commit(now_ms)
             case Told():
                 yield from self._told(message, now_ms)
             case _:
                 assert_never(message)
 
-    def _elected(self, epoch: int) -> Iterator[AnyDo]:
-        self.role = Role.OPENING
-        self.epoch = epoch
-        self.known_epoch = max(self.known_epoch, epoch)
-        self.isr = frozenset({self.node})
-        self.wanted = None
-        self._serial = 0
-        self.committed_seq = 0
-        yield Open(epoch=epoch)
-
-    def _set_confirmed(self, message: IsrSet, now_ms: int) -> Iterator[AnyDo]:
-        wanted = self.wanted
-        if wanted is None or (message.epoch, message.serial) != (self.epoch, wanted.serial):
-            return
-        self.isr = message.isr
-        self.wanted = None
-        yield from self._commit(now_ms)
-
     def _told(self, told: Told, now_ms: int) -> Iterator[AnyDo]:
-        newer = told.epoch > self.epoch
-        self.known_epoch = max(self.known_epoch, told.epoch)
         yield from self._alarm("witness_unseeded", on=told.epoch == 0)
-        if told.epoch == 0:
+        if told.epoch < self.known_epoch:
+            yield from self._told_why(told)
             return
+        self.known_epoch = told.epoch
+        mine = told.holder == self.node
+        newer = told.epoch > self.epoch
         match self.role:
             case Role.STARTING:
-                if told.holder == self.node:
-                    yield from self._stand(now_ms)
-                else:
-                    yield from self._follow(told.epoch)
+                yield from self._stand(now_ms) if mine else self._follow(told.epoch, now_ms)
             case Role.FOLLOWING:
-                if told.holder == self.node:
+                if mine:
                     yield from self._stand(now_ms)
                 elif newer:
-                    yield from self._follow(told.epoch)
+                    yield from self._follow(told.epoch, now_ms)
             case Role.CANDIDATE:
-                yield from self._alarm("cannot_take_over", on=told.why == "not in sync")
-                if told.why == "old epoch":
-                    self._vote_epoch = 0
+                yield from self._told_why(told)
             case Role.ACTIVE | Role.OPENING:
                 if newer:
-                    yield from self._follow(told.epoch)
+                    yield from self._follow(told.epoch, now_ms)
             case Role.HANDING:
                 if newer:
-                    yield from self._follow(told.epoch)
-                elif told.why == "released":
+                    yield from self._follow(told.epoch, now_ms)
+                elif told.why == "released" and self._released:
                     yield ToPeer(message=HandOver(epoch=self.epoch, seq=self.own_seq))
             case _:
                 assert_never(self.role)
+
+    def _told_why(self, told: Told) -> Iterator[AnyDo]:
+        """A refused candidate says so, and asks under a newer epoch the next time."""
+        if self.role is Role.CANDIDATE and told.why:
+            yield from self._alarm("cannot_take_over", on=told.why in ("not in sync", "behind"))
+            yield from self._alarm("disk_behind", on=told.why == "behind")
+            if told.why == "old epoch":
+                self._vote_epoch = 0
 
     # ---- alarms
 

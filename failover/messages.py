@@ -22,6 +22,8 @@ class Renew(Said, frozen=True, tag="renew"):
     epoch: int
     holder: str
     sent_ms: int
+    seq: int = 0
+    """Everything up to here is acknowledged: whoever has less may never be elected."""
 
 
 class RequestVote(Said, frozen=True, tag="request_vote"):
@@ -29,6 +31,8 @@ class RequestVote(Said, frozen=True, tag="request_vote"):
 
     epoch: int
     candidate: str
+    seq: int = 0
+    """The last record on the candidate's disk."""
 
 
 class SetIsr(Said, frozen=True, tag="set_isr"):
@@ -55,10 +59,11 @@ class Ask(Said, frozen=True, tag="ask"):
 
 
 class Granted(Said, frozen=True, tag="granted"):
-    """The lease is renewed for the request sent at `sent_ms`."""
+    """The lease is renewed for the request sent at `sent_ms`; `isr` is what is on my disk."""
 
     epoch: int
     sent_ms: int
+    isr: Isr = frozenset()
 
 
 class Voted(Said, frozen=True, tag="voted"):
@@ -89,12 +94,18 @@ class Told(Said, frozen=True, tag="told"):
 
 
 class Heartbeat(Said, frozen=True, tag="heartbeat"):
-    """I am alive, on this channel. `seq` is the newest record on my disk in `epoch`'s line."""
+    """I am alive, on this channel. `seq` is the newest record on my disk in `epoch`'s line.
+
+    `echo_ms` promises the writer of `epoch`: I follow you and have your beat sent at that time; from
+    its arrival I stay your follower for `suspect_ms`, unless you release me.
+    """
 
     node: str
     epoch: int
     role: str
     seq: int
+    sent_ms: int = 0
+    echo_ms: int = -1
 
 
 class TailAck(Said, frozen=True, tag="tail_ack"):
@@ -103,6 +114,7 @@ class TailAck(Said, frozen=True, tag="tail_ack"):
     node: str
     epoch: int
     seq: int
+    echo_ms: int = -1
 
 
 class HandOver(Said, frozen=True, tag="hand_over"):

@@ -33,6 +33,10 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     holder: str = ""
     isr: Isr = frozenset()
     serial: int = 0
+    floor_seq: int = 0
+    """Whoever has less on its disk lost it, and is not elected. May lag behind what is acknowledged:
+    it goes to disk with the next change.
+    """
 
 
 class Voter(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +90,20 @@ def step(voter: Voter, message: ToVoter, now_ms: int) -> VoterStep:
 def _renew(voter: Voter, message: Renew, now_ms: int) -> VoterStep:
     if not _is_holder(voter, message.epoch, message.holder):
         return _told(voter, "not the holder")
-    voter = replace(voter, lease_until_ms=now_ms + voter.lease_ms)
-    return VoterStep(voter=voter, reply=Granted(epoch=message.epoch, sent_ms=message.sent_ms))
+    ballot = voter.ballot
+    if message.seq > ballot.floor_seq:
+        ballot = replace(ballot, floor_seq=message.seq)
+    voter = replace(voter, ballot=ballot, lease_until_ms=now_ms + voter.lease_ms)
+    reply = Granted(epoch=message.epoch, sent_ms=message.sent_ms, isr=ballot.isr)
+    return VoterStep(voter=voter, reply=reply)
 
 
 def _vote(voter: Voter, message: RequestVote, now_ms: int) -> VoterStep:
     ballot = voter.ballot
     if ballot.epoch == 0:
         return _told(voter, "not seeded")
+    if message.seq < ballot.floor_seq:
+        return _told(voter, "behind")
     if message.epoch == ballot.epoch and message.candidate == ballot.holder:
         # The same request again: its answer was lost. The line has had no other writer since.
         return VoterStep(voter=voter, reply=Voted(epoch=ballot.epoch, candidate=message.candidate))
@@ -107,7 +117,10 @@ def _vote(voter: Voter, message: RequestVote, now_ms: int) -> VoterStep:
         if now_ms < voter.lease_until_ms:
             return _told(voter, "lease alive")
     elected = Ballot(
-        epoch=message.epoch, holder=message.candidate, isr=frozenset({message.candidate})
+        epoch=message.epoch,
+        holder=message.candidate,
+        isr=frozenset({message.candidate}),
+        floor_seq=ballot.floor_seq,
     )
     voter = replace(voter, ballot=elected, lease_until_ms=now_ms + voter.lease_ms)
     reply = Voted(epoch=message.epoch, candidate=message.candidate)
