@@ -102,6 +102,10 @@ class FakeGateway:
         self._heard(call_ref, wire.Over(at_ms=at_ms, call_ref=call_ref, by=by, sip_code=sip_code))
         self._heard(call_ref, wire.Closed(call_ref=call_ref))
 
+    def phone_came(self, phone: str) -> None:
+        """A seat's phone registers."""
+        self._report(gw.PhoneSeen(seq=0, at_ms=self._clock.now_ms(), phone=phone))
+
     def recorded(self, ready: gw.RecordingReady) -> None:
         """A recording is whole."""
         self._report(ready)

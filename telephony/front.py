@@ -5,27 +5,32 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Callable
 
 from dispatch.contracts.errors import BadInput
-from telephony import kamailio
+from dispatch.contracts.ports import Clock
+from telephony import kamailio, phones
 from telephony.settings import GatewaySettings
 
 RESTART_S = 1.0
 RELOADS_MAX = 5
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
+PHONES_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
 class Front:
-    """`active` survives a restart of Kamailio."""
+    """`active` and the phones' registrations survive a restart of Kamailio."""
 
-    def __init__(self, settings: GatewaySettings, handover_port: int = 0) -> None:
+    def __init__(self, settings: GatewaySettings, clock: Clock, handover_port: int = 0) -> None:
         self._settings = settings
         self._files = kamailio.write(settings, handover_port)
         self.control = kamailio.KamailioControl(self._files.control)
         self.active = settings.kamailio.active_at_start and not settings.alone_s
+        self.phones = phones.PhoneBook(settings.kamailio_path / "phones.json", clock)
+        self._up = asyncio.Event()
         self.starts = 0
         self.pid = 0
 
@@ -36,8 +41,21 @@ class Front:
             await asyncio.sleep(RESTART_S)
 
     async def ready(self) -> None:
-        """Wait until it answers."""
-        await asyncio.to_thread(self.control.wait_ready, READY_TIMEOUT_S)
+        """Wait until it answers and knows its phones."""
+        await self._up.wait()
+
+    async def watch_phones(self, came: Callable[[str], None]) -> None:
+        """Tell which phones have registered, until cancelled."""
+        while True:
+            await asyncio.sleep(PHONES_S)
+            await self._up.wait()
+            try:
+                now = await asyncio.to_thread(phones.listed, self.control)
+                if self._up.is_set():  # else it died meanwhile, and what it said is worth nothing
+                    for user in self.phones.came(now):
+                        came(user)
+            except (OSError, BadInput) as error:
+                log.warning("the registered phones are not known now: %s", error)
 
     async def set_active(self, *, active: bool) -> None:
         """Open or close the front; remembered for the next start once it is done."""
@@ -77,14 +95,29 @@ class Front:
         self.pid = process.pid
         self.starts += 1
         try:
-            if self.starts > 1:
-                await self.ready()
-                await self.set_active(active=self.active)
+            await asyncio.to_thread(self.control.wait_ready, READY_TIMEOUT_S)
+            await self.set_active(active=self.active)
+            await self._restore_phones()
+            self._up.set()
             code = await process.wait()
             log.error("kamailio ended with %s, see %s", code, log_path.name)
+        except OSError as error:
+            if self.starts == 1:
+                raise  # something is wrong with this machine: say so and end
+            log.error("kamailio does not come back, once more: %s", error)  # noqa: TRY400 - no news
         finally:
             self.pid = 0
+            self._up.clear()
             await _end(process)
+
+    async def _restore_phones(self) -> None:
+        users = frozenset(phone.user for phone in self._settings.kamailio.phones)
+        try:
+            count = await asyncio.to_thread(self.phones.restore, self.control, users)
+        except (OSError, BadInput) as error:
+            log.warning("phones are known when they register again: %s", error)
+        else:
+            log.info("%d phones restored", count)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -66,7 +66,8 @@ class Supervisor:
             on_order=self._ordered,
             calls=self.book.alive,
         )
-        self.front = Front(settings, self.handover.port) if settings.start_kamailio else None
+        door = self.handover.port
+        self.front = Front(settings, clock, door) if settings.start_kamailio else None
         self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
         self._unsynced = asyncio.Event()
         self._front_work: asyncio.Queue[int] = asyncio.Queue(FRONT_WORK_MAX)
@@ -110,6 +111,8 @@ class Supervisor:
             running.append(tasks.create_task(self.front.run(), name="kamailio"))
             await self.front.ready()
             running.append(tasks.create_task(self._follow_core(self.front), name="activity"))
+            watching = self.front.watch_phones(self._phone_came)
+            running.append(tasks.create_task(watching, name="phones"))
         front = self._settings.kamailio
         sys.stdout.write(
             f"ready sip:120@{front.listen_host}:{front.listen_port} link={self._settings.link}"
@@ -139,6 +142,9 @@ class Supervisor:
         if isinstance(line, wire.Closed):
             self.pool.call_over(worker)
             self._merge_later(line.call_ref)
+
+    def _phone_came(self, user: str) -> None:
+        self._report(gw.PhoneSeen(seq=0, at_ms=self._clock.now_ms(), phone=user))
 
     def _died(self, worker: str) -> None:
         self.handover.died(worker)

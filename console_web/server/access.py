@@ -43,6 +43,7 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.ConnectCall: _NOBODY,
     cmd.FailSeat: _NOBODY,
     cmd.ForwardCall: _NOBODY,
+    cmd.SeePhone: _NOBODY,
     cmd.EndCall: _NOBODY,
     cmd.StoreRecording: _NOBODY,
     cmd.SetSeat: _CONSOLE,

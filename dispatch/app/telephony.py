@@ -21,6 +21,7 @@ from dispatch.contracts.commands import (
     OfferCall,
     RaiseAlarm,
     Refused,
+    SeePhone,
     StoreRecording,
 )
 from dispatch.contracts.errors import BadInput, Dispatch120Error
@@ -158,6 +159,9 @@ class TelephonyDesk:
                     location=self._location(report),
                     callback_of=report.callback_of,
                 )
+            case gw.PhoneSeen(phone=phone):
+                seat_id = next((s for s, p in self._phones.items() if p == phone), None)
+                return SeePhone(seat_id=seat_id) if seat_id is not None else None
             case gw.Connected():
                 return ConnectCall(call_ref=report.call_ref, seat_id=report.seat_id)
             case gw.SeatFailed():

@@ -135,6 +135,12 @@ class ForwardCall(Command, frozen=True, tag="forward_call"):
     failed_reason: Short = ""
 
 
+class SeePhone(Command, frozen=True, tag="see_phone"):
+    """The seat's phone has registered: a seat that was paused because it was away is free."""
+
+    seat_id: SeatId
+
+
 class EndCall(Command, frozen=True, tag="end_call"):
     """The call is over at the gateway. `by` is caller, seat or system."""
 
@@ -400,6 +406,7 @@ AnyCommand = (
     | ConnectCall
     | FailSeat
     | ForwardCall
+    | SeePhone
     | EndCall
     | StoreRecording
     | SetSeat

@@ -150,6 +150,14 @@ class Deposed(Wire, frozen=True, tag="deposed"):
     epoch: int
 
 
+class PhoneSeen(Wire, frozen=True, tag="phone_seen"):
+    """A seat's phone has registered: for the first time, or after it was away."""
+
+    seq: int
+    at_ms: int
+    phone: str
+
+
 class Offered(Wire, frozen=True, tag="offered"):
     """An INVITE rings at a worker. `pidf` is its PIDF-LO body part, `geolocation` the header."""
 
@@ -252,10 +260,20 @@ class DigitPressed(Wire, frozen=True, tag="digit_pressed"):
 
 
 TalkReport = PartyUp | PartyGone | DigitPressed
-Report = Offered | Connected | SeatFailed | Ended | RecordingReady | PlaceFailed | TalkReport
+Report = (
+    PhoneSeen
+    | Offered
+    | Connected
+    | SeatFailed
+    | Ended
+    | RecordingReady
+    | PlaceFailed
+    | TalkReport
+)
 FromGateway = (
     Welcome
     | Deposed
+    | PhoneSeen
     | Offered
     | Connected
     | SeatFailed

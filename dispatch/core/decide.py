@@ -86,6 +86,7 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     | cmd.ConnectCall
     | cmd.FailSeat
     | cmd.ForwardCall
+    | cmd.SeePhone
     | cmd.EndCall
     | cmd.StoreRecording
     | cmd.SetSeat
@@ -128,6 +129,9 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.fail_seat(draft, command)
         case cmd.ForwardCall():
             forward.settle(draft, command)
+        case cmd.SeePhone():
+            seats.see_phone(draft, command)
+            acd.pair(draft)
         case cmd.EndCall():
             calls.end(draft, command)
         case cmd.StoreRecording():

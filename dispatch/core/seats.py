@@ -12,6 +12,7 @@ from dispatch.contracts.words import SeatState
 from dispatch.core.draft import Draft
 from dispatch.core.state import Seat, State
 
+NO_PHONE = "phone_unreachable"
 BUSY = (SeatState.RINGING, SeatState.TALKING)
 BY_THE_SYSTEM = (*BUSY, SeatState.AWAY)
 """What no person sets."""
@@ -147,6 +148,19 @@ def end_after_call(draft: Draft) -> None:
             continue
         if draft.state.surge is not None or draft.at_ms - seat.since_ms >= limit_ms:
             draft.add(ev.SeatStateChanged(seat_id=seat.seat_id, state=SeatState.FREE))
+
+
+def see_phone(draft: Draft, command: cmd.SeePhone) -> None:
+    """A seat that was paused for want of its phone is free again; any other is as it was."""
+    seat = draft.state.seats.get(command.seat_id)
+    if seat is not None and lacks_phone(seat):
+        there = SeatState.AWAY if seat.present is False else SeatState.FREE
+        draft.add(ev.SeatStateChanged(seat_id=command.seat_id, state=there))
+
+
+def lacks_phone(seat: Seat) -> bool:
+    """Whether the seat is paused because its phone did not answer."""
+    return seat.state is SeatState.PAUSED and seat.reason == NO_PHONE
 
 
 def open_seat(draft: Draft, seat_id: SeatId) -> Seat:

@@ -11,6 +11,7 @@ from dispatch.contracts.ids import ArrivalId, MissionId
 from dispatch.contracts.things import Register
 from dispatch.contracts.words import CallState, UnitStatus
 from dispatch.core.draft import Draft
+from dispatch.core.seats import lacks_phone
 from dispatch.core.state import Alarm, Region, State, Unit
 
 SystemEvent = (
@@ -153,6 +154,7 @@ def tick(draft: Draft) -> None:
             raise_alarm(draft, code, mission.unit_id)
         elif not waits:
             clear_alarm(draft, code)
+    _watch_phones(draft)
     _clear_mended(draft)
     for arrival in tuple(draft.state.arrivals.values()):
         code = f"arrival_unacknowledged/{arrival.arrival_id}"
@@ -161,6 +163,16 @@ def tick(draft: Draft) -> None:
         if waits and at_ms - arrival.boarded_at_ms > settings.arrival_limit_ms:
             raise_alarm(draft, code, arrival.hospital_id)
         elif not waits:
+            clear_alarm(draft, code)
+
+
+def _watch_phones(draft: Draft) -> None:
+    """A seat that cannot be rung is known to everybody until it can."""
+    for seat in draft.state.seats.values():
+        code = f"phone_unreachable/{seat.seat_id}"
+        if lacks_phone(seat):
+            raise_alarm(draft, code, seat.seat_id)
+        else:
             clear_alarm(draft, code)
 
 

@@ -46,6 +46,23 @@ async def test_a_dead_phone_pauses_its_seat_and_the_caller_waits() -> None:
         assert world.state.calls[call_id].state is CallState.QUEUED
 
 
+async def test_a_phone_that_registers_again_frees_the_seat_that_lacked_it() -> None:
+    async with (
+        FakeGateway("tcp:127.0.0.1:0", SECRET) as gateway,
+        started(None, "telephony", gateway=gateway.address) as world,
+    ):
+        gateway.dead_phones.add("8001")
+        await world.do(FREE)
+        gateway.offer("13900000001")
+        await until(lambda: world.state.calls)
+        (call_id,) = world.state.calls
+        await world.do(cmd.AnswerCall(call_id=call_id, seat_id="01"))
+        await until(lambda: world.state.seats["01"].state is SeatState.PAUSED)
+        gateway.phone_came("nobody")
+        gateway.phone_came("8001")
+        await until(lambda: world.state.seats["01"].state is SeatState.RINGING)
+
+
 async def test_a_call_back_is_joined_once_and_settles_the_abandoned_call() -> None:
     async with (
         FakeGateway("tcp:127.0.0.1:0", SECRET) as gateway,

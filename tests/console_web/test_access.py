@@ -70,6 +70,7 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.OfferCall(call_ref="r", caller_number="1", called="120", first_ring_at_ms=1),
         cmd.ConnectCall(call_ref="r", seat_id=SEAT),
         cmd.FailSeat(call_ref="r", seat_id=SEAT, reason="x"),
+        cmd.SeePhone(seat_id=SEAT),
         cmd.EndCall(call_ref="r", by="caller"),
         cmd.StoreRecording(call_ref="r", path="p", sha256="s", duration_ms=1, started_at_ms=1),
         cmd.SetSeat(seat_id=SEAT, state=SeatState.PAUSED, reason="x"),

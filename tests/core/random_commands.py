@@ -161,6 +161,7 @@ KINDS: dict[str, Callable[[Chooser], AnyCommand]] = {
     "answer": lambda c: cmd.AnswerCall(call_id=c.call(), seat_id=c.seat()),
     "connect": lambda c: cmd.ConnectCall(call_ref=c.ref(), seat_id=c.seat()),
     "fail_seat": lambda c: cmd.FailSeat(call_ref=c.ref(), seat_id=c.seat(), reason="480"),
+    "see_phone": lambda c: cmd.SeePhone(seat_id=c.seat()),
     "end": lambda c: cmd.EndCall(call_ref=c.ref(), by="caller"),
     "hang_up": lambda c: cmd.HangUpCall(call_id=c.call()),
     "recording": lambda c: cmd.StoreRecording(

@@ -108,6 +108,30 @@ def test_ringing_back_settles_the_abandoned_call_and_answers_at_the_seat() -> No
     check_state(story.state)
 
 
+def test_a_seat_without_a_phone_is_an_alarm_until_its_phone_is_there() -> None:
+    story = Story().seat().seat(OTHER_SEAT)
+    call_id = story.ring()
+    story.do(cmd.AnswerCall(call_id=call_id, seat_id=SEAT))
+    story.do(cmd.FailSeat(call_ref="r1", seat_id=SEAT, reason="480"))
+    story.do(cmd.Tick())
+    code = f"phone_unreachable/{SEAT}"
+    assert code in story.state.alarms
+    waiting = story.ring("r2", number="13900000002")
+    assert story.state.calls[waiting].state is CallState.QUEUED
+    story.do(cmd.SeePhone(seat_id=SEAT))
+    assert story.state.calls[waiting].seat_id == SEAT
+    story.do(cmd.Tick())
+    assert code not in story.state.alarms
+    check_state(story.state)
+
+
+def test_a_phone_that_registers_changes_no_seat_that_a_person_paused() -> None:
+    story = Story().seat()
+    story.do(cmd.SetSeat(seat_id=SEAT, state=SeatState.PAUSED, reason="meal"))
+    assert story.types(cmd.SeePhone(seat_id=SEAT)) == []
+    assert story.types(cmd.SeePhone(seat_id="99")) == []
+
+
 def test_a_repeat_caller_is_linked_to_his_open_incident() -> None:
     story = Story()
     incident_id = story.incident()

@@ -147,10 +147,17 @@ class Gateway:
 
     def worker_pid(self, name: str) -> int:
         """The process id of a worker, found as a child of ours."""
+        return self._child(b"telephony.worker", f'"name":"{name}"'.encode())
+
+    def front_pid(self) -> int:
+        """The process id of Kamailio."""
+        return self._child(b"kamailio.cfg")
+
+    def _child(self, *marks: bytes) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         for pid in children.split():
             line = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if b"telephony.worker" in line and f'"name":"{name}"'.encode() in line:
+            if all(mark in line for mark in marks):
                 return int(pid)
         return 0
 

@@ -1,9 +1,12 @@
 """The whole gateway with real SIP: Kamailio, supervisor, workers, callers, seat phones."""
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import wave
 from pathlib import Path
 
@@ -19,13 +22,16 @@ from telephony.client import GatewayLink
 from telephony.peaks import Peaks
 from telephony.pidf import read_pidf
 from tests.telephony.harness import (
+    Core,
     Gateway,
     connected,
     dial,
     gateway,
+    left_behind,
     loudness,
     running,
     seat,
+    settings,
     until,
 )
 
@@ -278,6 +284,49 @@ async def test_a_seat_that_does_not_answer_is_reported_and_another_takes_the_cal
         await phone.send(say.Hangup(call=incoming.call))
         assert (await core.expect(gw.Ended)).by == "seat"
         await caller.expect(say.Disconnected)
+
+
+async def test_seats_can_be_rung_after_kamailio_or_the_whole_gateway_was_killed() -> None:
+    """No phone has to register again first."""
+    folder = Path(tempfile.mkdtemp(prefix="d120-"))
+    made = settings(folder)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        async with running(made) as one, connected(made) as core:
+            await stack.enter_async_context(seat(one))
+            assert (await core.expect(gw.PhoneSeen)).phone == "8001"
+            await until((made.kamailio_path / "phones.json").exists)
+            front = one.front_pid()
+            os.kill(front, signal.SIGKILL)
+            await until(lambda: one.front_pid() not in (0, front))
+            await until(one.control.ready)
+            await rings(one, core)
+            one.process.kill()
+            await one.process.wait()
+        await until(lambda: not left_behind(made.data_path))
+        async with running(made) as one, connected(made) as core:
+            await rings(one, core)
+
+
+async def rings(one: Gateway, core: Core) -> None:
+    async with AgentProcess(plain()) as caller:
+        await dial(one, caller)
+        offered = await core.expect(gw.Offered)
+        await core.bridge(offered.call_ref)
+        await core.expect(gw.Connected, lambda c: c.call_ref == offered.call_ref)
+        await core.release(offered.call_ref)
+        await caller.expect(say.Disconnected)
+
+
+async def test_a_phone_that_was_away_and_registers_is_told_of() -> None:
+    async with gateway() as one, connected(one.settings) as core:
+        for times in (1, 2):
+            async with seat(one):
+                await until(lambda n=times: len(seen(core)) == n)
+
+
+def seen(core: Core) -> list[gw.Report]:
+    return [report for report in core.reports if isinstance(report, gw.PhoneSeen)]
 
 
 async def test_a_joined_call_moves_to_another_seat_also_when_it_was_placed_from_here() -> None:

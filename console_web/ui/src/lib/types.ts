@@ -947,6 +947,12 @@ export interface SeatsConfigured {
   plan: QueuePlan;
 }
 
+/** The seat's phone has registered: a seat that was paused because it was away is free. */
+export interface SeePhone {
+  type: "see_phone";
+  seat_id: string;
+}
+
 /** What was dialled says what language is wanted, or what kind of call it is. */
 export interface ServiceLine {
   called: string;
@@ -1201,6 +1207,7 @@ export type AnyCommand =
   | ConnectCall
   | FailSeat
   | ForwardCall
+  | SeePhone
   | EndCall
   | StoreRecording
   | SetSeat
