@@ -17,6 +17,8 @@ BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 2.0
 WELCOME_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 5.0
+SILENCE_S_MAX = 3.0
+"""A gateway says every second that it is there; one that says nothing for so long is not."""
 ORDERS_KEPT_MAX = 256
 ORDER_AGE_MS_MAX = 30_000
 
@@ -57,10 +59,21 @@ class GatewayLink:
         self.welcome: gw.Welcome | None = None
         """The gateway's last greeting while connected, else None."""
         self.reconnects = 0
+        self._lost_ms = self._clock.monotonic_ms()
 
     @property
     def connected(self) -> bool:
         return self.welcome is not None
+
+    @property
+    def away_ms(self) -> int:
+        """For how long the gateway has been away; 0 while it is there."""
+        return 0 if self.connected else self._clock.monotonic_ms() - self._lost_ms
+
+    @property
+    def waiting(self) -> int:
+        """Orders that are kept for a reconnect."""
+        return len(self._orders)
 
     async def run(self, on_report: OnReport, on_welcome: OnWelcome | None = None) -> None:
         """Serve the link.
@@ -76,6 +89,8 @@ class GatewayLink:
                 log.warning("gateway %s: %s", self._address, error)
                 greeted = False
             finally:
+                if self.connected:
+                    self._lost_ms = self._clock.monotonic_ms()
                 self.welcome = None
                 self._close()
             self.reconnects += 1
@@ -114,8 +129,10 @@ class GatewayLink:
         self._forget_old()
         for kept in list(self._orders):
             await self._write(writer, kept.order)
-        while (frame := await framing.read(reader, self._decoder)) is not None:
+        while (frame := await self._heard(reader)) is not None:
             match frame:
+                case gw.Alive():
+                    continue
                 case gw.Deposed():
                     raise StaleEpoch(f"gateway {self._address} serves epoch {frame.epoch}")
                 case gw.Welcome():
@@ -123,6 +140,10 @@ class GatewayLink:
                 case _:
                     await self._receive(frame, welcome, writer, on_report)
         return True
+
+    async def _heard(self, reader: asyncio.StreamReader) -> gw.FromGateway | None:
+        async with asyncio.timeout(SILENCE_S_MAX):
+            return await framing.read(reader, self._decoder)
 
     async def _receive(
         self,

@@ -16,6 +16,7 @@ from telephony.spool import Spool
 
 HELLO_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 10.0
+ALIVE_S = 1.0
 CONNECTIONS_MAX = 16
 SENDS_AT_ONCE = 100
 
@@ -162,10 +163,21 @@ class LinkServer:
                     sent = batch[-1].seq
                     async with asyncio.timeout(SEND_TIMEOUT_S):
                         await peer.writer.drain()
-                await self._more.wait()
+                if not await self._more_within(ALIVE_S):
+                    peer.writer.write(framing.encode(gw.Alive()))
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                        await peer.writer.drain()
         except (OSError, TimeoutError) as error:
             log.warning("link: cannot send: %r", error)
             peer.writer.close()
+
+    async def _more_within(self, limit_s: float) -> bool:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._more.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _listen(self, reader: asyncio.StreamReader, peer: _Peer) -> None:
         while (frame := await framing.read(reader, self._decoder)) is not None:

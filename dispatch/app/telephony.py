@@ -34,6 +34,8 @@ from telephony.client import GatewayLink
 from telephony.pidf import read_pidf
 
 ORDERS_MAX = 1000
+AWAY_MS_MAX = 3000
+WATCH_S = 0.5
 GATEWAY = Actor(role=Role.SYSTEM, id="gateway")
 LIVE = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING, CallState.ANSWERED)
 
@@ -76,6 +78,18 @@ class TelephonyDesk:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._link.run(self._on_report, self._on_welcome), name="gateway")
             tasks.create_task(self._send(), name="gateway-orders")
+            tasks.create_task(self._watch(), name="gateway-watch")
+
+    async def _watch(self) -> None:
+        """A gateway that is away is an alarm, also while nobody orders anything."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            stands = "gateway_away" in self.state.alarms
+            if not stands and self._link.away_ms > AWAY_MS_MAX:
+                raised = RaiseAlarm(code="gateway_away", detail="no link")
+                await self._submit(self._ids.next("gateway"), raised)
+            elif stands and self._link.connected:
+                await self._submit(self._ids.next("gateway"), ClearAlarm(code="gateway_away"))
 
     # ---- effects out
 

@@ -150,6 +150,10 @@ class Deposed(Wire, frozen=True, tag="deposed"):
     epoch: int
 
 
+class Alive(Wire, frozen=True, tag="alive"):
+    """Nothing to report, and still there: said every second. One that is silent is away."""
+
+
 class PhoneSeen(Wire, frozen=True, tag="phone_seen"):
     """A seat's phone has registered: for the first time, or after it was away."""
 
@@ -261,18 +265,12 @@ class DigitPressed(Wire, frozen=True, tag="digit_pressed"):
 
 TalkReport = PartyUp | PartyGone | DigitPressed
 Report = (
-    PhoneSeen
-    | Offered
-    | Connected
-    | SeatFailed
-    | Ended
-    | RecordingReady
-    | PlaceFailed
-    | TalkReport
+    PhoneSeen | Offered | Connected | SeatFailed | Ended | RecordingReady | PlaceFailed | TalkReport
 )
 FromGateway = (
     Welcome
     | Deposed
+    | Alive
     | PhoneSeen
     | Offered
     | Connected

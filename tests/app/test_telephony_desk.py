@@ -1,5 +1,8 @@
 """Reports of the gateway become commands once; effects become orders; both sides agree again."""
 
+import pytest
+
+from dispatch.app.ports import free_port
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts import gateway as gw
@@ -136,3 +139,26 @@ async def test_a_location_that_cannot_be_read_costs_the_location_only() -> None:
         (call,) = world.state.calls.values()
         assert call.location is None
         assert world.telephony.bad_locations == 1
+
+
+async def test_a_gateway_that_is_away_or_frozen_is_an_alarm_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dispatch.app.telephony.AWAY_MS_MAX", 100)
+    monkeypatch.setattr("dispatch.app.telephony.WATCH_S", 0.05)
+    monkeypatch.setattr("telephony.client.SILENCE_S_MAX", 0.5)
+    monkeypatch.setattr("telephony.client.WELCOME_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("telephony.link.ALIVE_S", 0.1)
+    port = free_port(23_000)
+    address = f"tcp:127.0.0.1:{port}"
+    async with started(None, "telephony", gateway=address) as world:
+        await until(lambda: "gateway_away" in world.state.alarms)
+        async with FakeGateway(address, SECRET) as gateway:
+            await until(lambda: "gateway_away" not in world.state.alarms)
+            monkeypatch.setattr("telephony.link.ALIVE_S", 60)  # frozen: connected, and silent
+            await until(lambda: not world.telephony.connected)
+            monkeypatch.setattr("telephony.link.ALIVE_S", 0.1)
+            await until(lambda: world.telephony.connected)
+            assert "gateway_away" not in world.state.alarms
+            assert gateway.link.connected
+        await until(lambda: "gateway_away" in world.state.alarms)
