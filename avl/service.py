@@ -106,7 +106,8 @@ class AvlService:
         self._link: Link | None = None
         self._wake_sender = asyncio.Event()
         self._away_since_ms: dict[str, int] = {}
-        self._alarmed = False
+        self._alarmed: bool | None = None
+        """None at the start: an earlier life may have raised what this one has to clear."""
 
     @property
     def connected(self) -> bool:
@@ -258,7 +259,7 @@ class AvlService:
 
     async def _watch(self) -> None:
         """Tell a person when the broker, or the tracks' disk, is away; and when it is back."""
-        track_trouble = ""
+        track_trouble: str | None = None
         while True:
             now_ms = self._clock.monotonic_ms()
             limit_ms = self.settings.away_alarm_ms
@@ -266,13 +267,20 @@ class AvlService:
             if away and not self._alarmed:
                 self._alarmed = True
                 self._on_alarm(RaiseAlarm(code=ALARM_BROKER, detail="MQTT broker out of reach"))
-            elif self._alarmed and not self._away_since_ms:
+            elif self._alarmed is not False and not self._away_since_ms:
                 self._alarmed = False
                 self._on_alarm(ClearAlarm(code=ALARM_BROKER))
-            trouble = self._tracks.trouble if self._tracks is not None else ""
-            if trouble and not track_trouble:
-                self._on_alarm(RaiseAlarm(code=ALARM_TRACKS, detail=trouble))
-            elif track_trouble and not trouble:
-                self._on_alarm(ClearAlarm(code=ALARM_TRACKS))
-            track_trouble = trouble
+            if self._tracks is not None:
+                track_trouble = self._watch_tracks(self._tracks, track_trouble)
             await asyncio.sleep(0.2)
+
+    def _watch_tracks(self, tracks: TrackWriter, before: str | None) -> str | None:
+        """The trouble that is known now. At the start none is: the first write will tell."""
+        trouble = tracks.trouble
+        if trouble and not before:
+            self._on_alarm(RaiseAlarm(code=ALARM_TRACKS, detail=trouble))
+        elif not trouble and (before or (before is None and tracks.written)):
+            self._on_alarm(ClearAlarm(code=ALARM_TRACKS))
+        elif before is None and not tracks.written:
+            return None
+        return trouble

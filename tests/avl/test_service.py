@@ -440,3 +440,16 @@ async def test_a_publisher_that_is_cancelled_ends_at_whatever_moment(site: Site)
             done, _ = await asyncio.wait([publishing], timeout=5)
             assert publishing in done
             assert publishing.cancelled()
+
+
+async def test_what_an_earlier_life_alarmed_is_cleared_by_a_healthy_start(
+    site: Site, tmp_path: Path
+) -> None:
+    tracks = TrackWriter(tmp_path)
+    async with Stage(site, tracks=tracks) as stage:
+        await until(lambda: ClearAlarm(code="mqtt_away") in stage.alarms)
+        assert stage.alarms.count(ClearAlarm(code="tracks_unwritable")) == 0  # nobody knows yet
+        device = await stage.device()
+        await device.say("fix", fix_body(WallClock().now_ms()), qos=0)
+        await until(lambda: ClearAlarm(code="tracks_unwritable") in stage.alarms)
+        assert len(stage.alarms) == 2
