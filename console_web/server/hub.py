@@ -158,6 +158,10 @@ class ScreenHub:
         """How many screens are connected."""
         return len(self._clients)
 
+    def viewers(self) -> list[Viewer]:
+        """Who looks at the screens that are connected."""
+        return [client.viewer for client in self._clients]
+
     def reset(self, state: State) -> None:
         """Start from a state that was not published batch by batch (at start, after a recovery)."""
         self._state = state

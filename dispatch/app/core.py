@@ -37,12 +37,22 @@ from dispatch.app.facts import fence_tasks
 from dispatch.app.feeds import FeedDesk
 from dispatch.app.logs import log_to_stderr
 from dispatch.app.looking import Looking
+from dispatch.app.presence import Presence
+from dispatch.app.queue_settings import plan_of
 from dispatch.app.sequencer import SYSTEM_ACTOR, Commit, Sequencer
 from dispatch.app.settings import Settings, load
 from dispatch.app.telephony import TelephonyDesk
 from dispatch.app.vehicles import VehicleDesk
 from dispatch.contracts import effects as ef
-from dispatch.contracts.commands import ClearAlarm, Envelope, LoadRegister, RaiseAlarm, Tick
+from dispatch.contracts.commands import (
+    AnyCommand,
+    ClearAlarm,
+    ConfigureSeats,
+    Envelope,
+    LoadRegister,
+    RaiseAlarm,
+    Tick,
+)
 from dispatch.contracts.errors import Dispatch120Error
 from dispatch.contracts.ids import SeatId, UnitId
 from dispatch.contracts.ports import TravelTimes
@@ -243,7 +253,9 @@ class Core:
         listener = AdmissionListener(clock=self.clock, admit=self.feeds.admit)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sequencer.run(), name="sequencer")
-            await self._load_register()
+            await self._give("register", LoadRegister(register=self._register))
+            plan = plan_of(self.settings.queue, self.settings.seats)
+            await self._give("seats", ConfigureSeats(plan=plan))
             epoch = self.sequencer.state.epoch
             for issued in self.sequencer.state.pending.values():
                 self._perform(replace(issued, epoch=epoch))
@@ -256,21 +268,20 @@ class Core:
             tasks.create_task(self._tick(), name="tick")
             tasks.create_task(self._serve(), name="web")
 
-    async def _load_register(self) -> None:
+    async def _give(self, kind: str, command: AnyCommand) -> None:
         await self.sequencer.submit(
-            Envelope(
-                command_id=self.ids.next("register"),
-                actor=SYSTEM_ACTOR,
-                body=LoadRegister(register=self._register),
-            )
+            Envelope(command_id=self.ids.next(kind), actor=SYSTEM_ACTOR, body=command)
         )
 
     async def _tick(self) -> None:
+        presence = Presence(round(self.settings.queue.away_after_s * 1000))
         while True:
             await asyncio.sleep(TICK_S)
-            tick = Envelope(command_id=self.ids.next("tick"), actor=SYSTEM_ACTOR, body=Tick())
             try:
-                await self.sequencer.submit(tick)
+                await self._give("tick", Tick())
+                watching, now_ms = self.hub.viewers(), self.clock.monotonic_ms()
+                for command in presence.look(self.sequencer.state, watching, now_ms):
+                    await self._give("presence", command)
             except Dispatch120Error as fault:
                 log.warning("tick_lost", fault=str(fault))
             await asyncio.to_thread(self._high_water.sync)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from dispatch.app.queue_settings import QueuePart, check_queue
 from dispatch.contracts.errors import BadInput
 from dispatch.core.draft import CoreSettings
 
@@ -62,6 +63,10 @@ class SeatPart(Part, frozen=True):
     seat_id: str
     phone: str
     password: str
+    group: str = ""
+    """One of `queue.groups`; empty is the first."""
+    languages: tuple[Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}$")], ...] = ()
+    """Spoken beside Chinese, as ISO 639-1 codes."""
 
 
 class FeedPart(Part, frozen=True):
@@ -93,6 +98,7 @@ class Settings(Part, frozen=True):
     secret: Annotated[str, msgspec.Meta(min_length=16)] = ""
     """Shared by the parts of this centre; signs sessions. Made on the first start when empty."""
     seats: tuple[SeatPart, ...] = ()
+    queue: QueuePart = QueuePart()
     web: WebPart = WebPart()
     journal: JournalPart = JournalPart()
     vehicles: VehiclesPart = VehiclesPart()
@@ -169,6 +175,7 @@ def load(path: Path) -> Settings:
             settings = msgspec.toml.decode(raw, type=Settings)
     except msgspec.DecodeError as fault:
         raise BadInput(str(path), str(fault), mend="see docs/configuration.md") from fault
+    check_queue(settings.queue, settings.seats)
     base = path.parent.absolute()
     return msgspec.structs.replace(
         settings,

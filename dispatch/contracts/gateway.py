@@ -10,7 +10,7 @@ from the last acknowledged one after a reconnect; orders carry an id and are don
 
 import msgspec
 
-from dispatch.contracts.ids import CallId, CallRef, GatewayId, SeatId
+from dispatch.contracts.ids import CallId, CallRef, GatewayId, PartnerId, SeatId
 
 FRAME_BYTES_MAX = 262_144
 
@@ -38,10 +38,13 @@ class Ack(Wire, frozen=True, tag="ack"):
 
 
 class OrderHold(Wire, frozen=True, tag="order_hold"):
-    """Answer the caller with the announcement."""
+    """Answer the caller with the announcement. `position` is the place in the queue, 0 where it is
+    not to be told; a later order with another place changes what is said.
+    """
 
     order_id: str
     call_ref: CallRef
+    position: int = 0
 
 
 class OrderBridge(Wire, frozen=True, tag="order_bridge"):
@@ -51,6 +54,17 @@ class OrderBridge(Wire, frozen=True, tag="order_bridge"):
     call_ref: CallRef
     seat_id: SeatId
     phone: str
+
+
+class OrderForward(Wire, frozen=True, tag="order_forward"):
+    """Dial a partner centre (`uri`, a SIP URI) and join it with the caller, who hears the
+    announcement until then; reported as `Forwarded` or `ForwardFailed`.
+    """
+
+    order_id: str
+    call_ref: CallRef
+    partner_id: PartnerId
+    uri: str
 
 
 class OrderRelease(Wire, frozen=True, tag="order_release"):
@@ -195,6 +209,26 @@ class SeatFailed(Wire, frozen=True, tag="seat_failed"):
     at_ms: int
     call_ref: CallRef
     seat_id: SeatId
+    sip_code: int
+    reason: str = ""
+
+
+class Forwarded(Wire, frozen=True, tag="forwarded"):
+    """Caller and partner centre are joined."""
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    partner_id: PartnerId
+
+
+class ForwardFailed(Wire, frozen=True, tag="forward_failed"):
+    """The partner centre did not answer; the caller hears the announcement."""
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    partner_id: PartnerId
     sip_code: int
     reason: str = ""
 
