@@ -71,3 +71,11 @@ export function attention(): void {
   tone(620, 0.22, 0.16)
   tone(520, 0.44, 0.16)
 }
+
+/** The ring once, then the alarm's tones; false where the browser still plays nothing. */
+export async function soundTest(): Promise<boolean> {
+  await unlockSound()
+  ringOnce()
+  window.setTimeout(attention, 1500)
+  return isUnlocked.value && settings.sound
+}

@@ -2,7 +2,10 @@
 
 import { has, say, t } from '@/lib/i18n'
 import { lengthText } from '@/lib/clock'
-import { CLOSE_REASONS, PAUSE_REASONS, shortNo, useDesk } from './desk'
+import { shortNo } from '@/lib/incidents'
+import { useCalls } from './calls'
+import { CLOSE_REASONS, useDesk } from './desk'
+import { PAUSE_REASONS, useSeat } from './seat'
 import { useProposals } from './proposals'
 
 export interface Offer {
@@ -24,6 +27,8 @@ const OFFERS_MAX = 8
 
 export function useCommandLine() {
   const desk = useDesk()
+  const calls = useCalls()
+  const seat = useSeat()
   const proposals = useProposals()
 
   /** The units whose plate ends in what was typed; free ones first. */
@@ -76,20 +81,20 @@ export function useCommandLine() {
     {
       words: ['hb', 'callback'],
       offers: () =>
-        desk.callbacks.map((call, n) => ({ line: `hb ${n + 1}`, label: `hb ${n + 1}`, hint: call.caller_number })),
+        calls.callbacks.map((call, n) => ({ line: `hb ${n + 1}`, label: `hb ${n + 1}`, hint: call.caller_number })),
       run: (rest) => {
-        const call = desk.callbacks[(Number(rest) || 1) - 1]
-        return call ? desk.callBack(call) : 'no_callback'
+        const call = calls.callbacks[(Number(rest) || 1) - 1]
+        return call ? calls.callBack(call) : 'no_callback'
       },
     },
-    { words: ['jt', 'answer'], run: () => desk.answer() },
-    { words: ['gd', 'hangup'], run: () => desk.hangUp() },
+    { words: ['jt', 'answer'], run: () => calls.answer() },
+    { words: ['gd', 'hangup'], run: () => calls.hangUp() },
     {
       words: ['zt', 'pause'],
       offers: () => reasonOffers('zt', 'pause', PAUSE_REASONS),
-      run: (rest) => desk.setSeat('paused', reasonOf(rest, 'pause', PAUSE_REASONS) ?? (rest.trim() || PAUSE_REASONS[0])),
+      run: (rest) => seat.set('paused', reasonOf(rest, 'pause', PAUSE_REASONS) ?? (rest.trim() || PAUSE_REASONS[0])),
     },
-    { words: ['kx', 'free'], run: () => desk.setSeat('free') },
+    { words: ['kx', 'free'], run: () => seat.set('free') },
     {
       words: ['js', 'close'],
       offers: () => reasonOffers('js', 'close', CLOSE_REASONS),

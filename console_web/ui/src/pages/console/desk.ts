@@ -1,25 +1,25 @@
-// The desk: who sits here, which call and which incident are in front of them, and what they do.
-// One store for the console; components read it and call its actions.
+// The desk: which incident is in front, and what is done with it. Who sits here is in seat.ts, the
+// calls in calls.ts.
 
 import { defineStore } from 'pinia'
-import { computed, markRaw, ref, watch } from 'vue'
+import { computed, ref, watch } from 'vue'
 import { apiUrl } from '@/lib/bases'
 import { send } from '@/lib/commands'
 import { getJson } from '@/lib/http'
 import { t } from '@/lib/i18n'
-import { useLive } from '@/lib/page'
-import { attention, startRing, stopRing, unlockSound } from '@/lib/sound'
+import { byGravity, isOver } from '@/lib/incidents'
+import { attention } from '@/lib/sound'
 import { toast } from '@/lib/toasts'
 import type {
   Answer,
   CallView,
   CloseReason,
-  IncidentView,
   Location,
   MissionView,
   Patient,
-  Priority,
 } from '@/lib/types'
+import { useCalls } from './calls'
+import { useSeat } from './seat'
 
 export interface ComplaintKey {
   complaint: string
@@ -35,58 +35,20 @@ export const CLOSE_REASONS: readonly CloseReason[] = [
   'advice',
   'duplicate',
 ]
-export const PAUSE_REASONS = ['break', 'paperwork', 'handover'] as const
-
-const RANK: Record<Priority, number> = { red: 0, orange: 1, yellow: 2, green: 3 }
-const MISSION_OVER = new Set(['available'])
-
-/** `I-20261123-0012` as people say it: `12`. */
-export function shortNo(id: string): string {
-  return String(Number(id.split('-').pop()) || id)
-}
-
-export function isOver(mission: MissionView): boolean {
-  return Boolean(mission.recalled) || MISSION_OVER.has(mission.status)
-}
 
 function isTyping(): boolean {
   const at = document.activeElement
   return at instanceof HTMLInputElement || at instanceof HTMLTextAreaElement
 }
 
-function byGravity(one: IncidentView, other: IncidentView): number {
-  const rank = (incident: IncidentView) => (incident.priority ? RANK[incident.priority] : 0.5)
-  return rank(one) - rank(other) || one.opened_at_ms - other.opened_at_ms
-}
-
 export const useDesk = defineStore('desk', () => {
-  // Raw: pinia would make every one of hundreds of moving units deeply reactive.
-  const live = markRaw(useLive())
-  const store = markRaw(live.store)
+  const { live, store } = useSeat()
+  const calls = useCalls()
+  const myCall = computed(() => calls.mine)
 
-  // ---- who and what is there
+  // ---- what is there
 
-  const chosenSeat = ref(new URLSearchParams(location.search).get('seat') ?? '')
-  const seatId = computed(() => live.session.value?.seat_id ?? chosenSeat.value)
-  const seat = computed(() => store.get('seat', seatId.value || undefined))
   const system = computed(() => store.get('system', 'system'))
-  const calls = computed(() => store.all('call'))
-  const myCall = computed<CallView | undefined>(() => {
-    const mine = calls.value.filter((call) => call.seat_id === seatId.value)
-    return (
-      mine.find((call) => call.state === 'answered') ?? mine.find((call) => call.state === 'ringing')
-    )
-  })
-  const queue = computed(() =>
-    calls.value
-      .filter((call) => ['offered', 'queued', 'ringing'].includes(call.state) && !call.callback_of)
-      .sort((one, other) => one.first_ring_at_ms - other.first_ring_at_ms),
-  )
-  const callbacks = computed(() =>
-    calls.value
-      .filter((call) => call.callback_pending)
-      .sort((one, other) => one.first_ring_at_ms - other.first_ring_at_ms),
-  )
   const incidents = computed(() => store.all('incident'))
   const pending = computed(() => incidents.value.filter((i) => i.state === 'pending').sort(byGravity))
   const active = computed(() => incidents.value.filter((i) => i.state === 'active').sort(byGravity))
@@ -121,9 +83,6 @@ export const useDesk = defineStore('desk', () => {
   watch(
     () => [myCall.value?.call_id, myCall.value?.incident_id, myCall.value?.state] as const,
     ([call_id, incident_id, state], before) => {
-      if (state === 'ringing') startRing()
-      else stopRing()
-      document.title = state === 'ringing' ? t('console.title_ringing') : t('console.title')
       if (!incident_id || incident_id === selectedId.value) return
       const isNews = call_id !== before[0] || incident_id !== before[1] || state !== before[2]
       // While it only rings it does not pull a half-written note away from under the hands.
@@ -148,45 +107,8 @@ export const useDesk = defineStore('desk', () => {
     },
   )
 
-  // ---- the seat and its calls
-
   async function loadComplaints(): Promise<void> {
     complaints.value = await getJson<ComplaintKey[]>(apiUrl('/api/complaints'))
-  }
-
-  function needSeat(): string | undefined {
-    if (!seatId.value) toast('bad', t('console.no_seat'))
-    return seatId.value || undefined
-  }
-
-  async function setSeat(state: 'free' | 'paused' | 'closed', reason = ''): Promise<void> {
-    const seat_id = needSeat()
-    void unlockSound()
-    if (seat_id) await send({ type: 'set_seat', seat_id, state, reason })
-  }
-
-  async function togglePause(reason: string = PAUSE_REASONS[0]): Promise<void> {
-    if (seat.value?.state === 'free') await setSeat('paused', reason)
-    else await setSeat('free')
-  }
-
-  async function answer(call = myCall.value ?? queue.value[0]): Promise<void> {
-    const seat_id = needSeat()
-    if (!seat_id || !call || call.state === 'answered') return
-    await send({ type: 'answer_call', call_id: call.call_id, seat_id })
-  }
-
-  async function hangUp(): Promise<void> {
-    if (myCall.value) await send({ type: 'hang_up_call', call_id: myCall.value.call_id })
-  }
-
-  async function callBack(call: CallView): Promise<void> {
-    const seat_id = needSeat()
-    if (seat_id) await send({ type: 'call_back', call_id: call.call_id, seat_id })
-  }
-
-  async function settleCallback(call: CallView, reason: string): Promise<void> {
-    await send({ type: 'settle_callback', call_id: call.call_id, reason })
   }
 
   async function linkCall(incident_id: string): Promise<void> {
@@ -261,10 +183,9 @@ export const useDesk = defineStore('desk', () => {
   }
 
   return {
-    live, store, chosenSeat, seatId, seat, system, myCall, queue, callbacks, pending, active,
-    selectedId, incident, isOpen, missions, liveMissions, shownCall, closing, placing, complaints,
-    early, select, loadComplaints, setSeat, togglePause, answer, hangUp, callBack, settleCallback,
-    linkCall, openIncident, setLocation, chooseComplaint, answerQuestion, describePatient, addNote,
+    live, store, system, myCall, pending, active, selectedId, incident, isOpen, missions,
+    liveMissions, shownCall, closing, placing, complaints, early, select, loadComplaints, linkCall,
+    openIncident, setLocation, chooseComplaint, answerQuestion, describePatient, addNote,
     closeIncident, assign, recall,
   }
 })
