@@ -127,4 +127,4 @@ class Screen:
 
 
 def _id_of(kind: str, entity: Entity) -> str:
-    return "system" if kind == "system" else str(entity[f"{kind}_id"])
+    return str(entity.get(f"{kind}_id", kind))  # of `system` and `queue` there is one
