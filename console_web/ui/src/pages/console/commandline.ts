@@ -1,11 +1,11 @@
 // The command line: short words in pinyin or English, each with what it wants and what it offers.
 
-import { has, say, t } from '@/lib/i18n'
+import { useCalls } from '@/lib/calls'
 import { lengthText } from '@/lib/clock'
+import { has, say, t } from '@/lib/i18n'
 import { shortNo } from '@/lib/incidents'
-import { useCalls } from './calls'
+import { PAUSE_REASONS, useSeat } from '@/lib/seat'
 import { CLOSE_REASONS, useDesk } from './desk'
-import { PAUSE_REASONS, useSeat } from './seat'
 import { useProposals } from './proposals'
 
 export interface Offer {

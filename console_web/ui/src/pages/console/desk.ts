@@ -4,11 +4,13 @@
 import { defineStore } from 'pinia'
 import { computed, ref, watch } from 'vue'
 import { apiUrl } from '@/lib/bases'
+import { useCalls } from '@/lib/calls'
 import { send } from '@/lib/commands'
 import { getJson } from '@/lib/http'
 import { t } from '@/lib/i18n'
 import { byGravity, isOver } from '@/lib/incidents'
-import { attention } from '@/lib/sound'
+import { useSeat } from '@/lib/seat'
+import { attention, startRing, stopRing } from '@/lib/sound'
 import { toast } from '@/lib/toasts'
 import type {
   Answer,
@@ -18,8 +20,6 @@ import type {
   MissionView,
   Patient,
 } from '@/lib/types'
-import { useCalls } from './calls'
-import { useSeat } from './seat'
 
 export interface ComplaintKey {
   complaint: string
@@ -87,6 +87,14 @@ export const useDesk = defineStore('desk', () => {
       const isNews = call_id !== before[0] || incident_id !== before[1] || state !== before[2]
       // While it only rings it does not pull a half-written note away from under the hands.
       if (isNews && !(state === 'ringing' && isTyping())) select(incident_id)
+    },
+  )
+  watch(
+    () => myCall.value?.state,
+    (state) => {
+      if (state === 'ringing') startRing()
+      else stopRing()
+      document.title = state === 'ringing' ? t('console.title_ringing') : t('console.title')
     },
   )
   watch(

@@ -1,8 +1,8 @@
 // From what is held to what the map draws. Units are gathered once a change, as plain objects.
 
 import { FIX_STALE_MS } from '@/lib/limits'
-import { settings } from '@/lib/settings'
 import type { MapIncident, MapPlace, MapUnit } from '@/lib/mapink'
+import { settings } from '@/lib/settings'
 import type { Store } from '@/lib/store'
 import { groupOf } from '@/lib/symbols'
 import type { IncidentView, MissionView, ProposalView } from '@/lib/types'

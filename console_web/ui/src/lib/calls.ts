@@ -1,12 +1,10 @@
 // The calls: the one at this seat, those that wait, those to ring back, and what is done with them.
 
 import { defineStore } from 'pinia'
-import { computed, watch } from 'vue'
+import { computed } from 'vue'
 import { send } from '@/lib/commands'
-import { t } from '@/lib/i18n'
-import { startRing, stopRing } from '@/lib/sound'
+import { useSeat } from '@/lib/seat'
 import type { CallView } from '@/lib/types'
-import { useSeat } from './seat'
 
 /** Why a number is marked; anything else can be written in the command line. */
 export const NUISANCE_REASONS = ['silent', 'child', 'abuse', 'repeated'] as const
@@ -42,15 +40,6 @@ export const useCalls = defineStore('calls', () => {
       ),
   )
   const queue = computed(() => store.get('queue', 'queue'))
-
-  watch(
-    () => mine.value?.state,
-    (state) => {
-      if (state === 'ringing') startRing()
-      else stopRing()
-      document.title = state === 'ringing' ? t('console.title_ringing') : t('console.title')
-    },
-  )
 
   async function answer(call = mine.value ?? waiting.value[0]): Promise<void> {
     const seat_id = seat.need()
