@@ -1,6 +1,6 @@
 """What the web server is given: ports and folders that the app fills."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +55,18 @@ class DemoAccount(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
+class PartHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A part's state. Without a `needed` one no command can be accepted."""
+
+    ok: bool
+    needed: bool = False
+    detail: str = ""
+
+
+async def _no_parts() -> Mapping[str, PartHealth]:
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
     """What an operator may set about the screens."""
@@ -89,5 +101,7 @@ class WebDeps:
     recordings_folder: Path
     map_file: Path
     static_folder: Path = STATIC_FOLDER
+    health: Callable[[], Awaitable[Mapping[str, PartHealth]]] = _no_parts
+    """What the machine is made of, and how each part is."""
     active: Callable[[], bool] = field(default=lambda: True)
     """False while this machine may not accept commands: screens are told to try the other."""

@@ -53,17 +53,20 @@ def file_routes(deps: WebDeps, sessions: Sessions, shelf: Shelf) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Response:
-        state = deps.hub.state
+        state, parts = deps.hub.state, await deps.health()
+        able = deps.active() and all(part.ok for part in parts.values() if part.needed)
         return as_json(
             {
-                "ok": True,
+                "ok": able,
                 "active": deps.active(),
                 "node": state.node,
                 "epoch": state.epoch,
                 "seq": state.seq,
                 "clients": deps.hub.clients,
                 "at_ms": deps.clock.now_ms(),
-            }
+                "parts": parts,
+            },
+            status=200 if able else 503,
         )
 
     @router.get("/metrics")

@@ -29,14 +29,17 @@ from avl.tracks import TrackWriter
 from console_web.server.app import create_app
 from console_web.server.deps import WebDeps, WebSettings
 from console_web.server.hub import ScreenHub
+from console_web.server.metrics import WebMetrics
 from console_web.server.users import UsersStore
 from dispatch.app.allocation import AllocationDesk
 from dispatch.app.clock import SystemClock, SystemIds
 from dispatch.app.demo import demo_accounts, with_feeds
 from dispatch.app.facts import fence_tasks
 from dispatch.app.feeds import FeedDesk
+from dispatch.app.health import Health
 from dispatch.app.logs import log_to_stderr
 from dispatch.app.looking import Looking
+from dispatch.app.metrics import Looks
 from dispatch.app.presence import Presence
 from dispatch.app.queue_settings import plan_of
 from dispatch.app.sequencer import SYSTEM_ACTOR, Commit, Sequencer
@@ -54,10 +57,10 @@ from dispatch.contracts.commands import (
     Tick,
 )
 from dispatch.contracts.errors import Dispatch120Error
-from dispatch.contracts.ids import SeatId, UnitId
+from dispatch.contracts.ids import HospitalId, SeatId, UnitId
 from dispatch.contracts.ports import TravelTimes
 from dispatch.core.state import State
-from dispatch.hospital.delivery import FeedDelivery
+from dispatch.hospital.delivery import FeedDelivery, LinkHealth
 from dispatch.hospital.listener import AdmissionListener
 from dispatch.journal.highwater import HighWater, read_high_water
 from dispatch.journal.snapshot import FileSnapshotStore
@@ -128,7 +131,13 @@ class Core:
         self.ids = ids = SystemIds(settings.node, epoch)
         self._register = with_feeds(region.register, settings)
         self.etas = EtaBoard(travel=travel, live=self.live, clock=clock)
-        self.hub = ScreenHub(clock=clock, live=self.live, etas=self.etas, protocols=self.protocols)
+        self.hub = ScreenHub(
+            clock=clock,
+            live=self.live,
+            etas=self.etas,
+            protocols=self.protocols,
+            metrics=WebMetrics(port.metrics.registry),
+        )
         self.looking = Looking(
             search=PlaceSearch(region.places, region.roads),
             travel=travel,
@@ -165,6 +174,12 @@ class Core:
             avl=self.avl, etas=self.etas, port=port, ids=ids, protocols=self.protocols
         )
         self.feeds = FeedDesk(port=port, ids=ids, protocols=self.protocols)
+        self._delivery = FeedDelivery(
+            clock=self.clock,
+            rng=random.Random(self.clock.monotonic_ms()),
+            settled=self.feeds.settled,
+            facility=settings.feed.facility,
+        )
         self._web = create_app(self._web_deps(region))
 
     def _web_deps(self, region: Region) -> WebDeps:
@@ -185,10 +200,42 @@ class Core:
             nearest=self.looking.nearest,
             route=self.looking.route,
             journal=self.journal,
+            health=self._health().parts,
             tracks=self.looking.track,
             recordings_folder=settings.recordings_path,
             map_file=region.map_path,
         )
+
+    def _health(self) -> Health:
+        self.hub.metrics.registry.register(
+            Looks(numbers=self._numbers, vehicles=self.avl.stats, feeds=self._feed_links)
+        )
+        return Health(
+            journal=self.journal,
+            sequencer=self.sequencer,
+            clock=self.clock,
+            gateway_away_ms=lambda: self.telephony.away_ms,
+            broker_connected=lambda: self.avl.connected,
+            feeds=self._feed_links,
+        )
+
+    def _feed_links(self) -> dict[HospitalId, LinkHealth]:
+        return self._delivery.health()
+
+    def _numbers(self) -> dict[str, float]:
+        """The plain gauges of `metrics.NUMBERS`."""
+        sequencer, telephony = self.sequencer, self.telephony
+        return {
+            "sequencer_inbox_commands": sequencer.waiting,
+            "sequencer_reader_faults": sequencer.reader_faults,
+            "journal_seq": sequencer.state.seq,
+            "alarms": len(sequencer.state.alarms),
+            "gateway_up": telephony.connected,
+            "gateway_away_seconds": telephony.away_ms / 1000,
+            "gateway_reconnects": telephony.reconnects,
+            "gateway_orders_dropped": telephony.dropped,
+            "broker_up": self.avl.connected,
+        }
 
     def _avl_alarm(self, alarm: RaiseAlarm | ClearAlarm) -> None:
         self.vehicles.on_alarm(alarm)
@@ -244,12 +291,6 @@ class Core:
     async def run(self) -> None:
         """Serve until cancelled. Effects that nobody settled are issued again first."""
         feed = self.settings.feed
-        delivery = FeedDelivery(
-            clock=self.clock,
-            rng=random.Random(self.clock.monotonic_ms()),
-            settled=self.feeds.settled,
-            facility=feed.facility,
-        )
         listener = AdmissionListener(clock=self.clock, admit=self.feeds.admit)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sequencer.run(), name="sequencer")
@@ -264,7 +305,7 @@ class Core:
             tasks.create_task(self.telephony.run(), name="telephony")
             tasks.create_task(self.vehicles.run(), name="vehicles")
             server = listener.server(host=feed.host, port=feed.port)
-            tasks.create_task(self.feeds.run(delivery, server), name="feeds")
+            tasks.create_task(self.feeds.run(self._delivery, server), name="feeds")
             tasks.create_task(self._tick(), name="tick")
             tasks.create_task(self._serve(), name="web")
 

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from dispatch.app.known import Known, Snapshot, created_by, state_schema
+from dispatch.app.metrics import SequencerMetrics
 from dispatch.contracts.commands import (
     Accepted,
     CommandResult,
@@ -100,7 +101,9 @@ class Sequencer:
         clock: Clock,
         protocols: ProtocolSet,
         settings: CoreSettings,
+        metrics: SequencerMetrics | None = None,
     ) -> None:
+        self.metrics = metrics or SequencerMetrics()
         self._journal = journal
         self._snapshots = snapshots
         self._clock = clock
@@ -112,6 +115,9 @@ class Sequencer:
         self._snapshot_seq = 0
         self._readers: list[Callable[[Commit], None]] = []
         self._ended = ""
+        self._busy_since_ms: int | None = None
+        self.in_doubt = False
+        """An append was not answered, and the journal has not been read since."""
         self.reader_faults = 0
         self.state = empty()
 
@@ -203,6 +209,16 @@ class Sequencer:
         """Commands in the inbox."""
         return self._inbox.qsize()
 
+    @property
+    def ended(self) -> str:
+        """Why it writes no more; empty while it does."""
+        return self._ended
+
+    def busy_ms(self) -> int:
+        """For how long it has been at one group of commands."""
+        since_ms = self._busy_since_ms
+        return 0 if since_ms is None else self._clock.monotonic_ms() - since_ms
+
     async def run(self) -> None:
         """Decide and commit until cancelled.
 
@@ -214,7 +230,9 @@ class Sequencer:
                 batch = [await self._inbox.get()]
                 while len(batch) < BATCH_COMMANDS_MAX and not self._inbox.empty():
                     batch.append(self._inbox.get_nowait())
+                self._busy_since_ms = self._clock.monotonic_ms()
                 await self._commit_batch(batch)
+                self._busy_since_ms = None
                 if self.state.seq - self._snapshot_seq >= SNAPSHOT_RECORDS:
                     await self.snapshot()
         finally:
@@ -233,11 +251,15 @@ class Sequencer:
             group.answers.append((waiting.answer, self._decide(group, waiting.envelope)))
         try:
             if group.records:
-                await self._journal.append(group.records)
+                with self.metrics.commit_s.time():
+                    await self._journal.append(group.records)
         except JournalUnavailable as fault:
             log.exception("commit_outcome_unknown", records=len(group.records))
+            self.metrics.commands.labels(outcome="unknown").inc(len(batch))
+            self.in_doubt = True
             _fail(askers, JournalUnavailable(str(fault)))
             await self._read_again()
+            self.in_doubt = False
             return
         except StaleEpoch as fault:
             _fail(askers, StaleEpoch(str(fault)))
@@ -246,7 +268,9 @@ class Sequencer:
             _fail(askers, JournalUnavailable("the writer ended while it wrote"))
             raise
         self._commit(group)
+        self.metrics.batch.observe(len(batch))
         for answer, result in group.answers:
+            self.metrics.told(result)
             if not answer.done():
                 answer.set_result(result)
 

@@ -69,6 +69,16 @@ class TelephonyDesk:
         """Whether the gateway answers."""
         return self._link.connected
 
+    @property
+    def away_ms(self) -> int:
+        """For how long it has not; 0 while it does."""
+        return self._link.away_ms
+
+    @property
+    def reconnects(self) -> int:
+        """Links that were lost or did not come to be, since the start."""
+        return self._link.reconnects
+
     async def run(self) -> None:
         """Serve until cancelled.
 

@@ -12,6 +12,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from console_web.server import hub as hub_module
+from console_web.server.deps import PartHealth
 from console_web.server.sessions import COOKIE
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.errors import JournalUnavailable
@@ -525,5 +526,23 @@ async def test_pages_are_asked_for_each_time_and_assets_never_again(serving: Ser
         assert (await client.get("/api/nothing")).json()["code"] == "not_found"
         health = (await client.get("/health")).json()
         assert health["ok"] is True
+        assert health["parts"] == {}
         assert "d120_web_clients" in (await client.get("/metrics")).text
         assert (await client.get("/api/demo")).json()["accounts"][0]["user"] == "seat1"
+
+
+@pytest.mark.parametrize(("away", "status"), [("journal", 503), ("gateway", 200)])
+async def test_health_is_bad_only_when_no_command_can_be_accepted(
+    tmp_path: Path, away: str, status: int
+) -> None:
+    async def health() -> dict[str, PartHealth]:
+        return {
+            "journal": PartHealth(ok=away != "journal", needed=True),
+            "gateway": PartHealth(ok=away != "gateway", detail="away 4000 ms"),
+        }
+
+    async with Serving(Centre(tmp_path), health=health) as served, httpx.AsyncClient() as client:
+        answer = await client.get(f"{served.url}/health")
+        told = answer.json()
+        assert (answer.status_code, told["ok"]) == (status, status == 200)
+        assert told["parts"][away]["ok"] is False
