@@ -21,10 +21,10 @@ run: setup ## a simulated region, live, on this machine
 	@exec $(VENV)/bin/dispatch120 run --demo $(ARGS)
 
 test: setup-dev ## the whole test suite
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -m "not soak" $(ARGS)
 
 soak: setup-dev ## the long runs
-	@$(PY) -m pytest -m soak --timeout=7200 $(ARGS)
+	@HYPOTHESIS_PROFILE=search $(PY) -m pytest -m soak --timeout=7200 $(ARGS)
 
 check: setup-dev ## style, types, layers
 	@scripts/check
