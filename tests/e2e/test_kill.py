@@ -127,6 +127,7 @@ async def test_the_core_is_killed_at_every_turn_and_the_mission_goes_on(
         await asyncio.gather(*notes)
 
         # Boarded, and dead before the hospital was told.
+        await fleet.press(unit_id, UnitStatus.DEPARTED, mission_id)
         await fleet.drive(unit_id, scene)
         await recorded(
             machine,
