@@ -14,6 +14,7 @@ from dispatch.contracts.commands import AnyCommand
 from dispatch.contracts.ids import ArrivalId, IncidentId, MissionId, SeatId
 from dispatch.contracts.words import Role, SeatState, StepSource
 from dispatch.core.state import State
+from dispatch.core.system import ALARMS_BY_HAND
 from dispatch.views.scope import Viewer
 
 
@@ -34,7 +35,7 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.OpenEpoch: _NOBODY,
     cmd.LoadRegister: _NOBODY,
     cmd.RaiseAlarm: _NOBODY,
-    cmd.ClearAlarm: frozenset({Role.SUPERVISOR, Role.ADMIN}),
+    cmd.ClearAlarm: _CONSOLE,
     cmd.SettleEffect: _NOBODY,
     cmd.ConfigureSeats: _NOBODY,
     cmd.SetPresence: _NOBODY,
@@ -155,6 +156,10 @@ def _not_the_hospitals(viewer: Viewer, arrival_id: ArrivalId, state: State) -> D
 
 def _denied_to_console(viewer: Viewer, body: AnyCommand, state: State) -> Denied | None:
     match body:
+        case cmd.ClearAlarm(code=code) if (
+            viewer.role is Role.CALL_TAKER and code.partition("/")[0] not in ALARMS_BY_HAND
+        ):
+            return Denied(code="not_your_role", field="body.code", detail="it clears by itself")
         case cmd.SetSeat(state=wanted) if (
             viewer.role is not Role.CALL_TAKER and wanted is SeatState.CLOSED
         ):

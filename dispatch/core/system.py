@@ -14,6 +14,18 @@ from dispatch.core.draft import Draft
 from dispatch.core.seats import lacks_phone
 from dispatch.core.state import Alarm, Region, State, Unit
 
+ALARMS_BY_HAND = frozenset(
+    {
+        "alerts_dropped",
+        "callback_failed",
+        "command_quarantined",
+        "effect_failed",
+        "journal_truncated",
+        "reader_failed",
+    }
+)
+"""Alarms that tell of something that has happened: no machine can know when it has been seen to."""
+
 SystemEvent = (
     ev.EpochOpened
     | ev.RegisterLoaded

@@ -28,6 +28,7 @@ from console_web.server.deps import (
     WebSettings,
 )
 from console_web.server.users import User, UsersStore, hash_password
+from dispatch.contracts.commands import RaiseAlarm
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import HospitalId, MissionId, PlaceId, SeatId, UnitId
 from dispatch.contracts.things import Position
@@ -174,6 +175,8 @@ def fake_route(centre: FakeCentre) -> Route:
         match request.path_params["what"]:
             case "ring":
                 answer["call_id"] = centre.ring(**body)
+            case "alarm":
+                centre.tell(RaiseAlarm(code=str(body["code"]), detail=str(body["detail"])))
             case "hang_up":
                 centre.hang_up(body["call_id"])
             case "busy":

@@ -64,7 +64,7 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.OpenEpoch(epoch=2, node="b"),
         cmd.LoadRegister(register=empty),
         cmd.RaiseAlarm(code="x"),
-        cmd.ClearAlarm(code="x"),
+        cmd.ClearAlarm(code="callback_failed/C-1"),
         cmd.SettleEffect(effect_key="1:0"),
         cmd.Tick(),
         cmd.OfferCall(call_ref="r", caller_number="1", called="120", first_ring_at_ms=1),
@@ -237,3 +237,11 @@ def test_what_is_not_there_is_nobodys(story: Story) -> None:
 def test_origins(origin: str | None, site: str | None, *, ours: bool) -> None:
     allowed = ("https://allowed.example",)
     assert origin_is_ours(origin, site, "http://10.0.0.1:8120", allowed) is ours
+
+
+def test_a_call_taker_clears_only_what_no_machine_can(story: Story) -> None:
+    goes_by_itself = cmd.ClearAlarm(code="mqtt_away")
+    assert denied(SEATED, goes_by_itself, story.state) is not None
+    assert denied(SEATED, cmd.ClearAlarm(code="effect_failed/7:0"), story.state) is None
+    for viewer in (CHIEF, ROOT):
+        assert denied(viewer, goes_by_itself, story.state) is None

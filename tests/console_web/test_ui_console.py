@@ -334,3 +334,16 @@ def test_a_frozen_server_is_told_on_the_screen(browser: Browser, tmp_path: Path)
     finally:
         server.process.send_signal(signal.SIGCONT)
         server.stop()
+
+
+def test_an_alarm_of_what_has_happened_is_cleared_by_its_key(console: Page, server: Served) -> None:
+    server.post("/fake/alarm", code="callback_failed/C-1", detail="480")
+    server.post("/fake/alarm", code="mqtt_away", detail="")
+    alarms = console.locator(".alarms")
+    alarms.locator("summary").click()
+    expect(alarms.locator("li")).to_have_count(2)
+    expect(alarms.get_by_role("button", name="解除")).to_have_count(1)  # the other goes by itself
+    alarms.get_by_role("button", name="解除").click()
+    expect(alarms.locator("li")).to_have_count(1)
+    expect(alarms.locator("li")).to_contain_text("车载通信中断")
+    assert given(server)[-1] == "ClearAlarm"

@@ -13,6 +13,7 @@ from dispatch.allocate.hospitals import HOSPITAL_REASONS
 from dispatch.allocate.units import UNIT_REASONS
 from dispatch.contracts import events, words
 from dispatch.contracts.commands import AnyCommand
+from dispatch.core.system import ALARMS_BY_HAND
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = ROOT / "console_web" / "ui"
@@ -157,3 +158,9 @@ def test_the_lock_names_no_registry() -> None:
     pins = json.loads((UI / "package.json").read_text())
     versions = [*pins["dependencies"].values(), *pins["devDependencies"].values()]
     assert [one for one in versions if not re.fullmatch(r"\d+\.\d+\.\d+", one)] == []
+
+
+def test_the_screens_and_the_core_agree_on_alarms_cleared_by_hand() -> None:
+    text = (UI / "src" / "lib" / "alarmkeys.ts").read_text()
+    assert set(re.findall(r"'([a-z_]+)',", text)) == ALARMS_BY_HAND
+    assert all(f"alarm.{code}" in catalogue("zh") for code in ALARMS_BY_HAND)
