@@ -87,6 +87,9 @@ class Parties:
         if not room:
             self._gone(order.party_id, 486, "four legs are up")
             return
+        if not order.phone and not order.number:
+            self._gone(order.party_id, 404, "the seat has no phone")
+            return
         leg = Leg(self._account, self._events, PARTY)
         host, kamailio = self._settings.sip_host, self._settings.kamailio
         headers = {"X-Call-Ref": self._call_ref}

@@ -57,6 +57,19 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.MarkNuisance: _CONSOLE,
     cmd.ClearNuisance: frozenset({Role.SUPERVISOR, Role.ADMIN}),
     cmd.LinkCall: _CONSOLE,
+    cmd.JoinParty: _NOBODY,
+    cmd.LoseParty: _NOBODY,
+    cmd.NoteDigit: _NOBODY,
+    cmd.HoldCaller: _CONSOLE,
+    cmd.ResumeCaller: _CONSOLE,
+    cmd.MuteSeat: _CONSOLE,
+    cmd.SetMetronome: _CONSOLE,
+    cmd.AddParty: _CONSOLE,
+    cmd.DropParty: _CONSOLE,
+    cmd.TransferCall: _CONSOLE,
+    cmd.ListenCall: frozenset({Role.SUPERVISOR, Role.ADMIN}),
+    cmd.LeaveCall: _CONSOLE,
+    cmd.CallOut: _CONSOLE,
     cmd.OpenIncident: _CONSOLE,
     cmd.SetLocation: _CONSOLE,
     cmd.ChooseComplaint: _CONSOLE,
@@ -164,9 +177,25 @@ def _denied_to_console(viewer: Viewer, body: AnyCommand, state: State) -> Denied
             viewer.role is not Role.CALL_TAKER and wanted is SeatState.CLOSED
         ):
             return None  # a supervisor may close a seat that somebody left open
-        case cmd.SetSeat() | cmd.AnswerCall() | cmd.CallBack():
+        case (
+            cmd.SetSeat()
+            | cmd.AnswerCall()
+            | cmd.CallBack()
+            | cmd.CallOut()
+            | cmd.ListenCall()
+            | cmd.LeaveCall()
+        ):
             return _not_the_seat(viewer, body.seat_id, state, field="body.seat_id")
-        case cmd.HangUpCall():
+        case (
+            cmd.HangUpCall()
+            | cmd.HoldCaller()
+            | cmd.ResumeCaller()
+            | cmd.MuteSeat()
+            | cmd.SetMetronome()
+            | cmd.AddParty()
+            | cmd.DropParty()
+            | cmd.TransferCall()
+        ):
             call = state.calls.get(body.call_id)
             seat_id = call.seat_id if call else None
             return _not_the_seat(viewer, seat_id, state, field="body.call_id")

@@ -273,6 +273,12 @@ class Core:
                 | ef.BridgeCall()
                 | ef.ReleaseCall()
                 | ef.PlaceCall()
+                | ef.ShapeCall()
+                | ef.DialParty()
+                | ef.ChangeParty()
+                | ef.LetPartyGo()
+                | ef.HandOver()
+                | ef.CallNumber()
             ):
                 self.telephony.perform(issued)
             case ef.AlertUnit() | ef.RecallUnit():

@@ -7,6 +7,7 @@ import structlog
 from msgspec.structs import replace
 
 from console_web.server.deps import NearestHit
+from dispatch.app import talk_orders
 from dispatch.app.clock import SystemIds
 from dispatch.contracts import effects as ef
 from dispatch.contracts import gateway as gw
@@ -125,12 +126,21 @@ class TelephonyDesk:
                         phone=self._phones.get(seat_id, ""),
                     )
                 )
+            case (
+                ef.ShapeCall()
+                | ef.DialParty()
+                | ef.ChangeParty()
+                | ef.LetPartyGo()
+                | ef.HandOver()
+                | ef.CallNumber()
+            ):
+                self._order(talk_orders.order_of(issued, effect, self._phones))
             case _:
                 return
 
     def _bridge(self, call: Call) -> None:
         """The order's id follows from the answer, so that asking again after a restart is safe."""
-        if call.seat_id is None or call.state is not CallState.ANSWERED:
+        if call.seat_id is None or call.state is not CallState.ANSWERED or call.outgoing:
             return
         self._order(
             gw.OrderBridge(
@@ -204,6 +214,10 @@ class TelephonyDesk:
                     duration_ms=report.duration_ms,
                     started_at_ms=report.started_at_ms,
                 )
+            case gw.PartyUp() | gw.PartyGone() | gw.DigitPressed():
+                return talk_orders.command_of(report)
+            case gw.PlaceFailed(call_ref=call_ref) if call_ref:
+                return EndCall(call_ref=call_ref, by="network", sip_code=report.sip_code)
             case gw.PlaceFailed():
                 code = f"callback_failed/{report.callback_of}"
                 return RaiseAlarm(code=code, detail=f"{report.sip_code} {report.reason}".strip())
@@ -257,6 +271,9 @@ class TelephonyDesk:
                 await self._submit(self._ids.next("gateway-lost"), lost)
             elif call.state is CallState.ANSWERED and call.connected_at_ms is None:
                 self._bridge(call)
-            elif call.state is not CallState.ANSWERED and call.queued_since_ms is not None:
+            elif call.state is CallState.ANSWERED:
+                for order in talk_orders.orders_again(call, self.state.seq, self._phones):
+                    self._order(order)
+            elif call.queued_since_ms is not None:
                 order_id = f"hold:{call.call_ref}"
                 self._order(gw.OrderHold(order_id=order_id, call_ref=call.call_ref))

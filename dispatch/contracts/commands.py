@@ -32,7 +32,14 @@ from dispatch.contracts.things import (
     UnitProposal,
     Vitals,
 )
-from dispatch.contracts.words import Answer, CloseReason, SeatState, StepSource, UnitStatus
+from dispatch.contracts.words import (
+    Answer,
+    CloseReason,
+    PartyMode,
+    SeatState,
+    StepSource,
+    UnitStatus,
+)
 
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 Short = Annotated[str, msgspec.Meta(max_length=120)]
@@ -159,6 +166,29 @@ class StoreRecording(Command, frozen=True, tag="store_recording"):
     started_at_ms: int
 
 
+class JoinParty(Command, frozen=True, tag="join_party"):
+    """A further party answered and is in the call."""
+
+    call_ref: CallRef
+    party_id: Short
+
+
+class LoseParty(Command, frozen=True, tag="lose_party"):
+    """A further party is not in the call (any more)."""
+
+    call_ref: CallRef
+    party_id: Short
+    sip_code: int = 0
+    reason: Short = ""
+
+
+class NoteDigit(Command, frozen=True, tag="note_digit"):
+    """The caller pressed a key."""
+
+    call_ref: CallRef
+    digit: Annotated[str, msgspec.Meta(pattern="^[0-9A-D*#]$")]
+
+
 # ---- from a seat
 
 
@@ -234,6 +264,86 @@ class LinkCall(Command, frozen=True, tag="link_call"):
 
     call_id: CallId
     incident_id: IncidentId
+
+
+class HoldCaller(Command, frozen=True, tag="hold_caller"):
+    """Let the caller hear music, and nobody hear him."""
+
+    call_id: CallId
+
+
+class ResumeCaller(Command, frozen=True, tag="resume_caller"):
+    """Take the caller back into the conversation."""
+
+    call_id: CallId
+
+
+class MuteSeat(Command, frozen=True, tag="mute_seat"):
+    """Let nobody hear the seat, or everybody again."""
+
+    call_id: CallId
+    muted: bool
+
+
+class SetMetronome(Command, frozen=True, tag="set_metronome"):
+    """Beat into the call: 100 to 120 a minute for chest compressions, 0 to stop."""
+
+    call_id: CallId
+    per_min: Annotated[int, msgspec.Meta(ge=0, le=120)]
+
+
+class AddParty(Command, frozen=True, tag="add_party"):
+    """Dial one more into the call: a number, or a seat. `consult` holds the caller first, for a
+    word before a transfer.
+    """
+
+    call_id: CallId
+    number: Short = ""
+    seat_id: SeatId | None = None
+    consult: bool = False
+
+
+class DropParty(Command, frozen=True, tag="drop_party"):
+    """Let one party go; the others go on."""
+
+    call_id: CallId
+    party_id: Short
+
+
+class TransferCall(Command, frozen=True, tag="transfer_call"):
+    """Hand the call over: to a party that is in it (`party_id`, attended), or blind to a number or
+    a seat: if nobody answers there, the call is still here.
+    """
+
+    call_id: CallId
+    party_id: Short = ""
+    number: Short = ""
+    seat_id: SeatId | None = None
+
+
+class ListenCall(Command, frozen=True, tag="listen_call"):
+    """Join a call unheard by the phone of a seat (listen), heard by the call-taker alone (whisper),
+    or by all (barge). Given again with another mode, it changes the mode.
+    """
+
+    call_id: CallId
+    seat_id: SeatId
+    mode: PartyMode = PartyMode.LISTEN
+
+
+class LeaveCall(Command, frozen=True, tag="leave_call"):
+    """Take the phone of this seat out of a call that it was added to."""
+
+    call_id: CallId
+    seat_id: SeatId
+
+
+class CallOut(Command, frozen=True, tag="call_out"):
+    """Dial a number from a seat, for an incident or for none."""
+
+    number: Short
+    seat_id: SeatId
+    incident_id: IncidentId | None = None
 
 
 class OpenIncident(Command, frozen=True, tag="open_incident"):
@@ -419,6 +529,19 @@ AnyCommand = (
     | MarkNuisance
     | ClearNuisance
     | LinkCall
+    | JoinParty
+    | LoseParty
+    | NoteDigit
+    | HoldCaller
+    | ResumeCaller
+    | MuteSeat
+    | SetMetronome
+    | AddParty
+    | DropParty
+    | TransferCall
+    | ListenCall
+    | LeaveCall
+    | CallOut
     | OpenIncident
     | SetLocation
     | ChooseComplaint

@@ -17,7 +17,7 @@ from dispatch.contracts.ids import (
     UnitId,
 )
 from dispatch.contracts.things import Vitals
-from dispatch.contracts.words import FeedKind
+from dispatch.contracts.words import FeedKind, PartyMode
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -64,6 +64,59 @@ class PlaceCall(Effect, frozen=True, tag="place_call"):
     seat_id: SeatId
 
 
+class ShapeCall(Effect, frozen=True, tag="shape_call"):
+    """How a joined call shall sound: caller held, seat muted, metronome's beats a minute."""
+
+    call_ref: CallRef
+    held: bool = False
+    muted: bool = False
+    metronome_per_min: int = 0
+
+
+class DialParty(Effect, frozen=True, tag="dial_party"):
+    """Dial one more leg into a joined call: a number, or a seat's phone."""
+
+    call_ref: CallRef
+    party_id: str
+    mode: PartyMode
+    number: str = ""
+    seat_id: SeatId | None = None
+
+
+class ChangeParty(Effect, frozen=True, tag="change_party"):
+    """Who hears a party from now on."""
+
+    call_ref: CallRef
+    party_id: str
+    mode: PartyMode
+
+
+class LetPartyGo(Effect, frozen=True, tag="let_party_go"):
+    """Hang up on one party."""
+
+    call_ref: CallRef
+    party_id: str
+
+
+class HandOver(Effect, frozen=True, tag="hand_over"):
+    """The party takes the seat's place."""
+
+    call_ref: CallRef
+    party_id: str
+    seat_id: SeatId | None = None
+
+
+class CallNumber(Effect, frozen=True, tag="call_number"):
+    """Dial the seat's phone, then the number, and join them as the call `call_ref`."""
+
+    call_ref: CallRef
+    number: str
+    seat_id: SeatId
+
+
+TalkEffect = ShapeCall | DialParty | ChangeParty | LetPartyGo | HandOver | CallNumber
+
+
 class AlertUnit(Effect, frozen=True, tag="alert_unit"):
     """Send the mission to the vehicle until its device has it. Durable."""
 
@@ -104,6 +157,7 @@ AnyEffect = (
     | BridgeCall
     | ReleaseCall
     | PlaceCall
+    | TalkEffect
     | AlertUnit
     | RecallUnit
     | RankUnits

@@ -36,6 +36,7 @@ from dispatch.contracts.words import (
     Answer,
     CallClass,
     CloseReason,
+    PartyMode,
     Priority,
     SeatState,
     Skill,
@@ -288,6 +289,112 @@ class RecordingStored(Event, frozen=True, tag="recording_stored.v1"):
     started_at_ms: int
 
 
+# ---- in a call
+
+
+class CallHeld(Event, frozen=True, tag="call_held.v1"):
+    """The seat put the caller on hold: he hears music, and nobody hears him but the recording."""
+
+    call_id: CallId
+
+
+class CallResumed(Event, frozen=True, tag="call_resumed.v1"):
+    """The caller is back in the conversation."""
+
+    call_id: CallId
+
+
+class SeatMuted(Event, frozen=True, tag="seat_muted.v1"):
+    """Nobody hears the seat, or everybody again."""
+
+    call_id: CallId
+    muted: bool
+
+
+class MetronomeSet(Event, frozen=True, tag="metronome_set.v1"):
+    """A metronome for chest compressions beats into the call so often a minute; 0 is off."""
+
+    call_id: CallId
+    per_min: int
+
+
+class PartyDialled(Event, frozen=True, tag="party_dialled.v1"):
+    """One more leg is dialled into the call: a number, or a seat's phone. With `hand_over` the call
+    goes to it when it answers (a blind transfer).
+    """
+
+    call_id: CallId
+    party_id: str
+    mode: PartyMode = PartyMode.TALK
+    number: str = ""
+    seat_id: SeatId | None = None
+    user_id: UserId | None = None
+    """The supervisor who listens."""
+    hand_over: bool = False
+
+
+class PartyJoined(Event, frozen=True, tag="party_joined.v1"):
+    """The party answered and is in the call."""
+
+    call_id: CallId
+    party_id: str
+
+
+class PartyModeChanged(Event, frozen=True, tag="party_mode_changed.v1"):
+    """A supervisor whispers, breaks in, or only listens again."""
+
+    call_id: CallId
+    party_id: str
+    mode: PartyMode
+
+
+class PartyDropRequested(Event, frozen=True, tag="party_drop_requested.v1"):
+    """Somebody let the party go; `PartyLeft` follows."""
+
+    call_id: CallId
+    party_id: str
+
+
+class PartyLeft(Event, frozen=True, tag="party_left.v1"):
+    """The party is not in the call: it hung up, was let go, or never answered, with SIP's cause."""
+
+    call_id: CallId
+    party_id: str
+    sip_code: int = 0
+    reason: str = ""
+
+
+class CallTransferred(Event, frozen=True, tag="call_transferred.v1"):
+    """The call went on from a seat to a party: another seat, or a number outside, with which the
+    caller then speaks without us.
+    """
+
+    call_id: CallId
+    party_id: str
+    from_seat_id: SeatId
+    seat_id: SeatId | None = None
+    number: str = ""
+    attended: bool = True
+
+
+class DigitPressed(Event, frozen=True, tag="digit_pressed.v1"):
+    """The caller pressed a key: perhaps one who cannot speak."""
+
+    call_id: CallId
+    digit: str
+
+
+class CallOutStarted(Event, frozen=True, tag="call_out_started.v1"):
+    """A seat dials a number: its own phone first, then the number. `CallConnected` follows, or
+    `CallEnded` with the cause.
+    """
+
+    call_id: CallId
+    call_ref: CallRef
+    number: str
+    seat_id: SeatId
+
+
 # ---- incidents
 
 
@@ -508,6 +615,18 @@ AnyEvent = (
     | CallForwardFailed
     | CallLinked
     | RecordingStored
+    | CallHeld
+    | CallResumed
+    | SeatMuted
+    | MetronomeSet
+    | PartyDialled
+    | PartyJoined
+    | PartyModeChanged
+    | PartyDropRequested
+    | PartyLeft
+    | CallTransferred
+    | DigitPressed
+    | CallOutStarted
     | IncidentOpened
     | LocationSet
     | ComplaintChosen

@@ -93,6 +93,21 @@ class SeatState(StrEnum):
     """Its screens are gone: nothing rings here until they are back."""
 
 
+class PartyMode(StrEnum):
+    """Who hears a further party of a call: everybody, nobody, the seat alone, or everybody because
+    a supervisor broke in.
+    """
+
+    TALK = "talk"
+    LISTEN = "listen"
+    WHISPER = "whisper"
+    BARGE = "barge"
+
+
+LISTENING: frozenset[PartyMode] = frozenset({PartyMode.LISTEN, PartyMode.WHISPER, PartyMode.BARGE})
+"""What a supervisor's leg may be."""
+
+
 class LocationSource(StrEnum):
     """Where a location came from; shown beside its accuracy."""
 

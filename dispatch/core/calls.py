@@ -214,7 +214,10 @@ def _earlier_call_of(state: State, number: str, *, placed: bool) -> Call | None:
     same = [
         c
         for c in state.calls.values()
-        if c.caller_number == number and c.incident_id and _is_open(state, c.incident_id)
+        if c.caller_number == number
+        and not c.outgoing  # whom we dialled may call about anything
+        and c.incident_id
+        and _is_open(state, c.incident_id)
     ]
     if not same and not placed:
         same = [c for c in state.calls.values() if c.callback_pending and c.caller_number == number]

@@ -20,7 +20,9 @@ def check_state(state: State) -> None:
     for seat in state.seats.values():
         if seat.call_id is not None:
             call = state.calls[seat.call_id]
-            invariant(call.seat_id == seat.seat_id, f"seat {seat.seat_id} holds another's call")
+            own = call.seat_id == seat.seat_id
+            joined = any(party.seat_id == seat.seat_id for party in call.parties)
+            invariant(own or joined, f"seat {seat.seat_id} holds another's call")
             busy = seat.state in (SeatState.RINGING, SeatState.TALKING)
             invariant(busy, f"seat {seat.seat_id} holds a call and is {seat.state}")
     for call in state.calls.values():
@@ -28,5 +30,12 @@ def check_state(state: State) -> None:
             at = state.seats.get(call.seat_id) if call.seat_id is not None else None
             holds = at is not None and at.call_id == call.call_id
             invariant(holds, f"{call.call_id} is answered and at no seat")
-    numbers = [s.call_id for s in state.seats.values() if s.call_id is not None]
-    invariant(len(numbers) == len(set(numbers)), "a call is at two seats")
+    for call in state.calls.values():
+        legs = [call.seat_id, *(party.seat_id for party in call.parties)]
+        seated = [seat_id for seat_id in legs if seat_id is not None]
+        invariant(len(seated) == len(set(seated)), f"a seat is twice in {call.call_id}")
+        invariant(call.state is CallState.ANSWERED or not call.parties, "parties of no call")
+        for party in call.parties:
+            if party.seat_id is not None:
+                holds = state.seats[party.seat_id].call_id == call.call_id
+                invariant(holds, f"{call.call_id} has a party that is not at its seat")

@@ -12,7 +12,18 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.commands import Envelope
 from dispatch.contracts.events import Record
-from dispatch.core import acd, arrivals, calls, forward, incidents, missions, plan, seats, system
+from dispatch.core import (
+    acd,
+    arrivals,
+    calls,
+    forward,
+    incidents,
+    missions,
+    plan,
+    seats,
+    system,
+    talk_decide,
+)
 from dispatch.core.draft import Context, Draft
 from dispatch.core.evolve import evolve
 from dispatch.core.state import State
@@ -76,6 +87,22 @@ def _route(draft: Draft, envelope: Envelope) -> None:
             acd.pass_on(draft)
             forward.overflow(draft)
             system.tick(draft)
+        case (
+            cmd.JoinParty()
+            | cmd.LoseParty()
+            | cmd.NoteDigit()
+            | cmd.HoldCaller()
+            | cmd.ResumeCaller()
+            | cmd.MuteSeat()
+            | cmd.SetMetronome()
+            | cmd.AddParty()
+            | cmd.DropParty()
+            | cmd.TransferCall()
+            | cmd.ListenCall()
+            | cmd.LeaveCall()
+            | cmd.CallOut()
+        ):
+            talk_decide.decide(draft, command)
         case _:
             _route_people(draft, command)
 

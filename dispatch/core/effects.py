@@ -11,6 +11,7 @@ from dispatch.contracts.ids import ArrivalId, EffectKey, MissionId
 from dispatch.contracts.words import CallState, FeedKind, UnitStatus
 from dispatch.core.acd import moved_up, places
 from dispatch.core.state import State
+from dispatch.core.talk_effects import talk_asked
 
 
 def effects_of(record: Record, before: State, after: State) -> tuple[ef.IssuedEffect, ...]:
@@ -59,6 +60,7 @@ def _asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.AnyEf
         case ev.UnitStatusReached(mission_id=mission_id, status=UnitStatus.DEPARTED):
             yield ef.RankHospitals(mission_id=mission_id)
         case _:
+            yield from talk_asked(event, before, after)
             yield from _feeds(event, before, after)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import invariant
 from dispatch.contracts.events import Record
-from dispatch.core import arrivals, calls, forward, incidents, missions, plan, seats, system
+from dispatch.core import arrivals, calls, forward, incidents, missions, plan, seats, system, talk
 from dispatch.core.effects import remember
 from dispatch.core.state import State
 
@@ -55,7 +55,22 @@ def _fold(state: State, record: Record) -> State:
             | ev.CallLinked()
             | ev.RecordingStored()
         ):
-            return calls.fold(state, event, at_ms)
+            return talk.settled(calls.fold(state, event, at_ms), event, at_ms)
+        case (
+            ev.CallHeld()
+            | ev.CallResumed()
+            | ev.SeatMuted()
+            | ev.MetronomeSet()
+            | ev.PartyDialled()
+            | ev.PartyJoined()
+            | ev.PartyModeChanged()
+            | ev.PartyDropRequested()
+            | ev.PartyLeft()
+            | ev.CallTransferred()
+            | ev.DigitPressed()
+            | ev.CallOutStarted()
+        ):
+            return talk.fold(state, event, at_ms)
         case ev.CallForwardRequested() | ev.CallForwarded() | ev.CallForwardFailed():
             return forward.fold(state, event, at_ms)
         case (

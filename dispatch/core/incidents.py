@@ -91,7 +91,7 @@ def with_call(state: State, incident_id: IncidentId, call: Call) -> State:
         incidents[incident_id] = replace(
             incident,
             call_ids=(*incident.call_ids, call.call_id),
-            caller_number=incident.caller_number or call.caller_number,
+            caller_number=incident.caller_number or ("" if call.outgoing else call.caller_number),
         )
     return replace(state, incidents=incidents)
 

@@ -42,6 +42,7 @@ from dispatch.contracts.words import (
     CallClass,
     CallState,
     CloseReason,
+    PartyMode,
     Priority,
     SeatState,
     Skill,
@@ -56,6 +57,21 @@ VITALS_KEPT_MAX = 60
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of what the state holds."""
+
+
+class Party(Fact, frozen=True):
+    """A further party of a call. `was` is what its seat did before, to go back to."""
+
+    party_id: str
+    mode: PartyMode
+    since_ms: int
+    number: str = ""
+    seat_id: SeatId | None = None
+    joined: bool = False
+    leaving: bool = False
+    hand_over: bool = False
+    was: SeatState = SeatState.FREE
+    was_reason: str = ""
 
 
 class Call(Fact, frozen=True):
@@ -92,6 +108,16 @@ class Call(Fact, frozen=True):
     forward_to: PartnerId | None = None
     forward_since_ms: int | None = None
     forward_tried: tuple[PartnerId, ...] = ()
+    outgoing: bool = False
+    """A seat dialled it; `caller_number` is then the number that was dialled."""
+    held_since_ms: int | None = None
+    muted: bool = False
+    metronome_per_min: int = 0
+    digits: str = ""
+    parties: tuple[Party, ...] = ()
+    parties_dialled: int = 0
+    transferred_to: str = ""
+    """The number outside with which the caller went on."""
 
 
 class Note(Fact, frozen=True):

@@ -28,6 +28,7 @@ from dispatch.contracts.words import (
     CallState,
     Capability,
     CloseReason,
+    PartyMode,
     Priority,
     SeatState,
     Skill,
@@ -58,6 +59,19 @@ class NuisanceView(Entity, frozen=True):
     expires_at_ms: int
 
 
+class PartyView(Entity, frozen=True):
+    """One further leg of a call: a number or a seat. `state` is dialling, joined or leaving."""
+
+    party_id: str
+    mode: PartyMode
+    state: str
+    since_ms: int
+    number: str = ""
+    seat_id: SeatId | None = None
+    hand_over: bool = False
+    """The call goes to it when it answers."""
+
+
 class CallView(Entity, frozen=True):
     """A call, while it matters to the console. Kind `call`."""
 
@@ -79,6 +93,20 @@ class CallView(Entity, frozen=True):
     """An abandoned call that nobody has rung back yet."""
     earlier_calls: int = 0
     recorded: bool = False
+    outgoing: bool = False
+    """A seat dialled it: `caller_number` is whom; until `connected_at_ms` it rings there."""
+    held: bool = False
+    held_since_ms: int | None = None
+    muted: bool = False
+    metronome_per_min: int = 0
+    digits: str = ""
+    """The keys that the caller pressed, the last 64."""
+    parties: tuple[PartyView, ...] = ()
+    """Third persons and second seats."""
+    listeners: tuple[PartyView, ...] = ()
+    """Supervisors who listen, whisper or have broken in."""
+    transferred_to: str = ""
+    """The number outside with which the caller went on."""
     call_class: CallClass = CallClass.EMERGENCY
     language: str = ""
     """What the caller speaks, where it is known: an ISO 639-1 code."""

@@ -8,6 +8,7 @@ from dispatch.core.acd import WORKING, entry_of, expected_wait_s, group_of, in_l
 from dispatch.core.plan import bare_number
 from dispatch.core.state import Call, Seat, State
 from dispatch.views.entities import CallView, NuisanceView, QueueView, SeatGroupView, SeatView, Text
+from dispatch.views.talk import listener_views, party_views
 
 QUEUE_ID = "queue"
 
@@ -100,6 +101,15 @@ def call_view(state: State, call_id: CallId) -> CallView | None:
         expected_wait_s=wait_s,
         nuisance=nuisance_view(state, bare_number(call.caller_number)),
         forward_to=call.forward_to,
+        outgoing=call.outgoing,
+        held=call.held_since_ms is not None,
+        held_since_ms=call.held_since_ms,
+        muted=call.muted,
+        metronome_per_min=call.metronome_per_min,
+        digits=call.digits,
+        parties=party_views(call),
+        listeners=listener_views(call),
+        transferred_to=call.transferred_to,
     )
 
 

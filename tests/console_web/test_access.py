@@ -86,6 +86,19 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.MarkNuisance(call_id=call_id, reason="x"),
         cmd.ClearNuisance(number="1"),
         cmd.LinkCall(call_id=call_id, incident_id=incident_id),
+        cmd.JoinParty(call_ref="r", party_id="1"),
+        cmd.LoseParty(call_ref="r", party_id="1"),
+        cmd.NoteDigit(call_ref="r", digit="1"),
+        cmd.HoldCaller(call_id=call_id),
+        cmd.ResumeCaller(call_id=call_id),
+        cmd.MuteSeat(call_id=call_id, muted=True),
+        cmd.SetMetronome(call_id=call_id, per_min=110),
+        cmd.AddParty(call_id=call_id, number="110"),
+        cmd.DropParty(call_id=call_id, party_id="1"),
+        cmd.TransferCall(call_id=call_id, number="110"),
+        cmd.ListenCall(call_id=call_id, seat_id=SeatId("09")),
+        cmd.LeaveCall(call_id=call_id, seat_id=SEAT),
+        cmd.CallOut(number="110", seat_id=SEAT),
         cmd.OpenIncident(),
         cmd.SetLocation(incident_id=incident_id, location=here),
         cmd.ChooseComplaint(incident_id=incident_id, complaint="stroke"),
@@ -137,7 +150,21 @@ def test_every_role_may_do_exactly_what_the_table_says_on_its_own(story: Story) 
             assert allowed == (viewer.role in ALLOWED[kind]), (viewer.role, kind)
 
 
-SEAT_COMMANDS = (cmd.SetSeat, cmd.AnswerCall, cmd.HangUpCall, cmd.CallBack)
+SEAT_COMMANDS = (
+    cmd.SetSeat,
+    cmd.AnswerCall,
+    cmd.HangUpCall,
+    cmd.CallBack,
+    cmd.HoldCaller,
+    cmd.ResumeCaller,
+    cmd.MuteSeat,
+    cmd.SetMetronome,
+    cmd.AddParty,
+    cmd.DropParty,
+    cmd.TransferCall,
+    cmd.LeaveCall,
+    cmd.CallOut,
+)
 
 
 def test_the_system_and_the_systems_commands_never_come_from_a_screen(story: Story) -> None:
@@ -197,12 +224,16 @@ def test_a_seat_is_its_own_users(story: Story) -> None:
         cmd.SetSeat(seat_id=other, state=SeatState.FREE),
         cmd.AnswerCall(call_id=call_id, seat_id=other),
         cmd.CallBack(call_id=call_id, seat_id=other),
+        cmd.CallOut(number="110", seat_id=other),
+        cmd.LeaveCall(call_id=call_id, seat_id=other),
     ):
         refusal = denied(SEATED, command, story.state)
         assert refusal is not None
         assert refusal.code == "not_your_seat"
     neighbour = msgspec.structs.replace(SEATED, user="seat2", seat_id=other)
     assert denied(neighbour, cmd.HangUpCall(call_id=call_id), story.state) is not None
+    assert denied(neighbour, cmd.HoldCaller(call_id=call_id), story.state) is not None
+    assert denied(neighbour, cmd.TransferCall(call_id=call_id), story.state) is not None
     assert denied(SEATED, cmd.HangUpCall(call_id=CallId("C-none")), story.state) is not None
     free = cmd.SetSeat(seat_id=other, state=SeatState.FREE)
     taken = cmd.SetSeat(seat_id=SEAT, state=SeatState.FREE)

@@ -24,6 +24,15 @@ export interface AddNote {
   text: string;
 }
 
+/** Dial one more into the call: a number, or a seat. `consult` holds the caller first, for a word before a transfer. */
+export interface AddParty {
+  type: "add_party";
+  call_id: string;
+  number?: string;
+  seat_id?: string;
+  consult?: boolean;
+}
+
 /** The hospital's number for the visit. `source` is feed or clerk. */
 export interface AdmissionNumberReceived {
   type: "admission_number_received.v1";
@@ -205,6 +214,12 @@ export interface CallForwarded {
   partner_id: string;
 }
 
+/** The seat put the caller on hold: he hears music, and nobody hears him but the recording. */
+export interface CallHeld {
+  type: "call_held.v1";
+  call_id: string;
+}
+
 /** What the caller speaks; remembered when the number calls again. */
 export interface CallLanguageSet {
   type: "call_language_set.v1";
@@ -236,6 +251,23 @@ export interface CallOffered {
   resumed?: boolean;
 }
 
+/** Dial a number from a seat, for an incident or for none. */
+export interface CallOut {
+  type: "call_out";
+  number: string;
+  seat_id: string;
+  incident_id?: string;
+}
+
+/** A seat dials a number: its own phone first, then the number. `CallConnected` follows, or `CallEnded` with the cause. */
+export interface CallOutStarted {
+  type: "call_out_started.v1";
+  call_id: string;
+  call_ref: string;
+  number: string;
+  seat_id: string;
+}
+
 /** No seat was free, or none answered in time: the caller hears the announcement. */
 export interface CallQueued {
   type: "call_queued.v1";
@@ -248,6 +280,12 @@ export interface CallReleaseRequested {
   call_id: string;
 }
 
+/** The caller is back in the conversation. */
+export interface CallResumed {
+  type: "call_resumed.v1";
+  call_id: string;
+}
+
 /** The call was offered to a seat. */
 export interface CallRinging {
   type: "call_ringing.v1";
@@ -257,6 +295,17 @@ export interface CallRinging {
 
 /** A call's way through the centre. */
 export type CallState = "abandoned" | "answered" | "ended" | "forwarded" | "offered" | "queued" | "ringing";
+
+/** The call went on from a seat to a party: another seat, or a number outside, with which the caller then speaks without us. */
+export interface CallTransferred {
+  type: "call_transferred.v1";
+  call_id: string;
+  party_id: string;
+  from_seat_id: string;
+  seat_id?: string;
+  number?: string;
+  attended?: boolean;
+}
 
 /** A call, while it matters to the console. Kind `call`. */
 export interface CallView {
@@ -277,6 +326,15 @@ export interface CallView {
   callback_pending?: boolean;
   earlier_calls?: number;
   recorded?: boolean;
+  outgoing?: boolean;
+  held?: boolean;
+  held_since_ms?: number;
+  muted?: boolean;
+  metronome_per_min?: number;
+  digits?: string;
+  parties?: PartyView[];
+  listeners?: PartyView[];
+  transferred_to?: string;
   call_class?: CallClass;
   language?: string;
   resumed?: boolean;
@@ -383,6 +441,20 @@ export interface DescribePatient {
   patient: Patient;
 }
 
+/** The caller pressed a key: perhaps one who cannot speak. */
+export interface DigitPressed {
+  type: "digit_pressed.v1";
+  call_id: string;
+  digit: string;
+}
+
+/** Let one party go; the others go on. */
+export interface DropParty {
+  type: "drop_party";
+  call_id: string;
+  party_id: string;
+}
+
 /** An adapter did what an event asked for. */
 export interface EffectDone {
   type: "effect_done.v1";
@@ -453,6 +525,12 @@ export interface ForwardCall {
 /** End a call from the seat. */
 export interface HangUpCall {
   type: "hang_up_call";
+  call_id: string;
+}
+
+/** Let the caller hear music, and nobody hear him. */
+export interface HoldCaller {
+  type: "hold_caller";
   call_id: string;
 }
 
@@ -550,10 +628,24 @@ export interface IncidentView {
   close_reason?: CloseReason;
 }
 
+/** A further party answered and is in the call. */
+export interface JoinParty {
+  type: "join_party";
+  call_ref: string;
+  party_id: string;
+}
+
 /** A number that calls at work: a hospital, a crew, a station. */
 export interface KnownNumber {
   number: string;
   name?: string;
+}
+
+/** Take the phone of this seat out of a call that it was added to. */
+export interface LeaveCall {
+  type: "leave_call";
+  call_id: string;
+  seat_id: string;
 }
 
 /** The call is about an incident that is already known. */
@@ -561,6 +653,14 @@ export interface LinkCall {
   type: "link_call";
   call_id: string;
   incident_id: string;
+}
+
+/** Join a call unheard by the phone of a seat (listen), heard by the call-taker alone (whisper), or by all (barge). Given again with another mode, it changes the mode. */
+export interface ListenCall {
+  type: "listen_call";
+  call_id: string;
+  seat_id: string;
+  mode?: PartyMode;
 }
 
 /** The region's register, as read at start. */
@@ -588,6 +688,15 @@ export interface LocationSet {
 /** Where a location came from; shown beside its accuracy. */
 export type LocationSource = "address" | "caller" | "map" | "sip";
 
+/** A further party is not in the call (any more). */
+export interface LoseParty {
+  type: "lose_party";
+  call_ref: string;
+  party_id: string;
+  sip_code?: number;
+  reason?: string;
+}
+
 /** Mark a number, or a call's number, for so many days. */
 export interface MarkNuisance {
   type: "mark_nuisance";
@@ -595,6 +704,13 @@ export interface MarkNuisance {
   call_id?: string;
   reason?: string;
   days?: number;
+}
+
+/** A metronome for chest compressions beats into the call so often a minute; 0 is off. */
+export interface MetronomeSet {
+  type: "metronome_set.v1";
+  call_id: string;
+  per_min: number;
 }
 
 /** The vehicle's device has the mission (not yet its crew). */
@@ -632,11 +748,25 @@ export interface MissionView {
   vitals?: Vitals[];
 }
 
+/** Let nobody hear the seat, or everybody again. */
+export interface MuteSeat {
+  type: "mute_seat";
+  call_id: string;
+  muted: boolean;
+}
+
 /** Free text from a person. */
 export interface NoteAdded {
   type: "note_added.v1";
   incident_id: string;
   text: string;
+}
+
+/** The caller pressed a key. */
+export interface NoteDigit {
+  type: "note_digit";
+  call_ref: string;
+  digit: string;
 }
 
 /** One note. */
@@ -703,6 +833,63 @@ export interface Partner {
   name_zh?: string;
   name_en?: string;
   after_ms?: number;
+}
+
+/** One more leg is dialled into the call: a number, or a seat's phone. With `hand_over` the call goes to it when it answers (a blind transfer). */
+export interface PartyDialled {
+  type: "party_dialled.v1";
+  call_id: string;
+  party_id: string;
+  mode?: PartyMode;
+  number?: string;
+  seat_id?: string;
+  user_id?: string;
+  hand_over?: boolean;
+}
+
+/** Somebody let the party go; `PartyLeft` follows. */
+export interface PartyDropRequested {
+  type: "party_drop_requested.v1";
+  call_id: string;
+  party_id: string;
+}
+
+/** The party answered and is in the call. */
+export interface PartyJoined {
+  type: "party_joined.v1";
+  call_id: string;
+  party_id: string;
+}
+
+/** The party is not in the call: it hung up, was let go, or never answered, with SIP's cause. */
+export interface PartyLeft {
+  type: "party_left.v1";
+  call_id: string;
+  party_id: string;
+  sip_code?: number;
+  reason?: string;
+}
+
+/** Who hears a further party of a call: everybody, nobody, the seat alone, or everybody because a supervisor broke in. */
+export type PartyMode = "barge" | "listen" | "talk" | "whisper";
+
+/** A supervisor whispers, breaks in, or only listens again. */
+export interface PartyModeChanged {
+  type: "party_mode_changed.v1";
+  call_id: string;
+  party_id: string;
+  mode: PartyMode;
+}
+
+/** One further leg of a call: a number or a seat. `state` is dialling, joined or leaving. */
+export interface PartyView {
+  party_id: string;
+  mode: PartyMode;
+  state: string;
+  since_ms: number;
+  number?: string;
+  seat_id?: string;
+  hand_over?: boolean;
 }
 
 /** What is known of a patient. `sex` is F, M or empty; an unknown name stays empty. */
@@ -872,6 +1059,12 @@ export interface RegisterLoaded {
   register: Register;
 }
 
+/** Take the caller back into the conversation. */
+export interface ResumeCaller {
+  type: "resume_caller";
+  call_id: string;
+}
+
 /** The live table's ETA of a mission moved. */
 export interface ReviseEta {
   type: "revise_eta";
@@ -906,6 +1099,13 @@ export interface SeatGroupView {
   rank?: number;
   after_ms?: number;
   reserve?: boolean;
+}
+
+/** Nobody hears the seat, or everybody again. */
+export interface SeatMuted {
+  type: "seat_muted.v1";
+  call_id: string;
+  muted: boolean;
 }
 
 /** A seat's screens came, or are gone: a free seat without screens is away. */
@@ -988,6 +1188,13 @@ export interface SetLocation {
   type: "set_location";
   incident_id: string;
   location: Location;
+}
+
+/** Beat into the call: 100 to 120 a minute for chest compressions, 0 to stop. */
+export interface SetMetronome {
+  type: "set_metronome";
+  call_id: string;
+  per_min: number;
 }
 
 /** A seat's screens are there, or have been gone for too long. */
@@ -1085,6 +1292,15 @@ export interface Text {
 /** Time has passed: rings that nobody answered move on. Sent every second by the app. */
 export interface Tick {
   type: "tick";
+}
+
+/** Hand the call over: to a party that is in it (`party_id`, attended), or blind to a number or a seat: if nobody answers there, the call is still here. */
+export interface TransferCall {
+  type: "transfer_call";
+  call_id: string;
+  party_id?: string;
+  number?: string;
+  seat_id?: string;
 }
 
 /** A dispatcher sent a unit. `rank` is its place in the proposal, 0 first, None if not in it. */
@@ -1220,6 +1436,19 @@ export type AnyCommand =
   | MarkNuisance
   | ClearNuisance
   | LinkCall
+  | JoinParty
+  | LoseParty
+  | NoteDigit
+  | HoldCaller
+  | ResumeCaller
+  | MuteSeat
+  | SetMetronome
+  | AddParty
+  | DropParty
+  | TransferCall
+  | ListenCall
+  | LeaveCall
+  | CallOut
   | OpenIncident
   | SetLocation
   | ChooseComplaint
@@ -1275,6 +1504,18 @@ export type AnyEvent =
   | CallForwardFailed
   | CallLinked
   | RecordingStored
+  | CallHeld
+  | CallResumed
+  | SeatMuted
+  | MetronomeSet
+  | PartyDialled
+  | PartyJoined
+  | PartyModeChanged
+  | PartyDropRequested
+  | PartyLeft
+  | CallTransferred
+  | DigitPressed
+  | CallOutStarted
   | IncidentOpened
   | LocationSet
   | ComplaintChosen

@@ -1,0 +1,127 @@
+"""In-call effects as the gateway's orders, and its in-call reports as commands. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import assert_never
+
+from dispatch.contracts import commands as cmd
+from dispatch.contracts import effects as ef
+from dispatch.contracts import gateway as gw
+from dispatch.contracts.ids import CallId, CallRef, SeatId
+from dispatch.contracts.words import PartyMode
+from dispatch.core.state import Call, Party
+
+NOBODY = CallId("")
+"""A call out answers no earlier call."""
+
+
+def order_of(
+    issued: ef.IssuedEffect, effect: ef.TalkEffect, phones: Mapping[SeatId, str]
+) -> gw.TalkOrder | gw.OrderPlace:
+    """The order. Ids of what happens once follow from the party, so that asking again is safe."""
+    order_id = f"talk:{issued.epoch}:{issued.key}"
+    match effect:
+        case ef.ShapeCall():
+            return gw.OrderTalk(
+                order_id=order_id,
+                call_ref=effect.call_ref,
+                held=effect.held,
+                muted=effect.muted,
+                metronome_per_min=effect.metronome_per_min,
+            )
+        case ef.DialParty():
+            return _add(
+                effect.call_ref, effect.party_id, effect.mode, effect.number, effect.seat_id, phones
+            )
+        case ef.ChangeParty():
+            return gw.OrderPartyMode(
+                order_id=order_id,
+                call_ref=effect.call_ref,
+                party_id=effect.party_id,
+                mode=_heard(effect.mode),
+            )
+        case ef.LetPartyGo():
+            return _drop(effect.call_ref, effect.party_id)
+        case ef.HandOver():
+            return gw.OrderHandOver(
+                order_id=f"hand:{effect.call_ref}:{effect.party_id}",
+                call_ref=effect.call_ref,
+                party_id=effect.party_id,
+                seat_id=effect.seat_id,
+            )
+        case ef.CallNumber():
+            return gw.OrderPlace(
+                order_id=f"out:{effect.call_ref}",
+                callback_of=NOBODY,
+                number=effect.number,
+                seat_id=effect.seat_id,
+                phone=phones.get(effect.seat_id, ""),
+                call_ref=effect.call_ref,
+            )
+        case _:
+            assert_never(effect)
+
+
+def orders_again(call: Call, seq: int, phones: Mapping[SeatId, str]) -> Iterator[gw.TalkOrder]:
+    """What a joined call should be, told once more: an order may have been lost with a machine."""
+    yield gw.OrderTalk(
+        order_id=f"talk:{call.call_ref}:{seq}",
+        call_ref=call.call_ref,
+        held=call.held_since_ms is not None,
+        muted=call.muted,
+        metronome_per_min=call.metronome_per_min,
+    )
+    for party in call.parties:
+        if party.leaving:
+            yield _drop(call.call_ref, party.party_id)
+        elif not party.joined:
+            yield _add_again(call.call_ref, party, phones)
+
+
+def command_of(report: gw.TalkReport) -> cmd.JoinParty | cmd.LoseParty | cmd.NoteDigit:
+    """What the core is told."""
+    match report:
+        case gw.PartyUp():
+            return cmd.JoinParty(call_ref=report.call_ref, party_id=report.party_id)
+        case gw.PartyGone():
+            return cmd.LoseParty(
+                call_ref=report.call_ref,
+                party_id=report.party_id,
+                sip_code=report.sip_code,
+                reason=report.reason[:120],
+            )
+        case gw.DigitPressed():
+            return cmd.NoteDigit(call_ref=report.call_ref, digit=report.digit)
+        case _:
+            assert_never(report)
+
+
+def _heard(mode: PartyMode) -> str:
+    return PartyMode.TALK.value if mode is PartyMode.BARGE else mode.value
+
+
+def _add_again(call_ref: CallRef, party: Party, phones: Mapping[SeatId, str]) -> gw.OrderAddParty:
+    return _add(call_ref, party.party_id, party.mode, party.number, party.seat_id, phones)
+
+
+def _add(
+    call_ref: CallRef,
+    party_id: str,
+    mode: PartyMode,
+    number: str,
+    seat_id: SeatId | None,
+    phones: Mapping[SeatId, str],
+) -> gw.OrderAddParty:
+    return gw.OrderAddParty(
+        order_id=f"add:{call_ref}:{party_id}",
+        call_ref=call_ref,
+        party_id=party_id,
+        mode=_heard(mode),
+        number=number,
+        phone=phones.get(seat_id, "") if seat_id is not None else "",
+    )
+
+
+def _drop(call_ref: CallRef, party_id: str) -> gw.OrderDropParty:
+    return gw.OrderDropParty(
+        order_id=f"drop:{call_ref}:{party_id}", call_ref=call_ref, party_id=party_id
+    )
