@@ -70,6 +70,8 @@ from telephony.client import GatewayLink
 from triage.load import load_bundled
 
 TICK_S = 1.0
+READY_S_MAX = 3.0
+READY_STEP_S = 0.02
 JUMP_KMH = 250.0
 """No ambulance is faster; the demo's are by their pace."""
 SHUTDOWN_S = 3
@@ -103,6 +105,7 @@ class Core:
             settings.core,
         )
         self.live = LiveTable(FilterLimits(jump_kmh=JUMP_KMH * settings.pace))
+        self._server: _Server | None = None
         self._fences: tuple[State, dict[UnitId, FenceTask]] = (self.sequencer.state, {})
 
     async def start(self) -> None:
@@ -314,6 +317,22 @@ class Core:
             tasks.create_task(self.feeds.run(self._delivery, server), name="feeds")
             tasks.create_task(self._tick(), name="tick")
             tasks.create_task(self._serve(), name="web")
+            tasks.create_task(self._say_ready(), name="ready")
+
+    async def _say_ready(self) -> None:
+        """Only when screens, vehicles and hospitals find an open door. A broker that is away is an
+        alarm, and no reason to keep calls waiting.
+        """
+        waited_s = 0.0
+        while waited_s < READY_S_MAX and not (
+            self._server is not None
+            and self._server.started
+            and self.feeds.listening
+            and self.avl.connected
+        ):
+            await asyncio.sleep(READY_STEP_S)
+            waited_s += READY_STEP_S
+        print("ready", flush=True)  # noqa: T201 - the parent waits for this line
 
     async def _give(self, kind: str, command: AnyCommand) -> None:
         await self.sequencer.submit(
@@ -346,7 +365,7 @@ class Core:
             access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
-        server = _Server(config)
+        server = self._server = _Server(config)
         serving = asyncio.ensure_future(server.serve())
         try:
             await asyncio.shield(serving)
@@ -381,7 +400,6 @@ async def main(settings: Settings) -> None:
         loop.add_signal_handler(name, stop)
     try:
         await core.start()
-        print("ready", flush=True)  # noqa: T201 - the parent waits for this line
         await core.run()
     except asyncio.CancelledError:
         if not stopping.is_set():

@@ -34,6 +34,8 @@ class FeedDesk:
         self._protocols = protocols
         self._queue: asyncio.Queue[IssuedEffect] = asyncio.Queue(QUEUE_MAX)
         self.state = State()
+        self.listening = False
+        """Whether hospitals can reach us."""
 
     def perform(self, issued: IssuedEffect) -> None:
         """Tell a hospital. What does not fit now is still pending in the state."""
@@ -45,6 +47,7 @@ class FeedDesk:
     async def run(self, delivery: FeedDelivery, server: MllpServer) -> None:
         """Serve until cancelled."""
         async with server, asyncio.TaskGroup() as tasks:
+            self.listening = True
             tasks.create_task(delivery.run(), name="feeds")
             tasks.create_task(self._hand_on(delivery), name="feeds-out")
 
