@@ -10,6 +10,8 @@ from dispatch.contracts.ids import CallId, CallRef, SeatId
 from dispatch.contracts.words import PartyMode
 from dispatch.core.state import Call, Party
 
+ORDER_AGE_MS_MAX = 30_000
+"""As long as the link itself keeps an order for an absent gateway."""
 NOBODY = CallId("")
 """A call out answers no earlier call."""
 
@@ -49,16 +51,20 @@ def order_of(
                 seat_id=effect.seat_id,
             )
         case ef.CallNumber():
-            return gw.OrderPlace(
-                order_id=f"out:{effect.call_ref}",
-                callback_of=NOBODY,
-                number=effect.number,
-                seat_id=effect.seat_id,
-                phone=phones.get(effect.seat_id, ""),
-                call_ref=effect.call_ref,
-            )
+            return _place(effect.call_ref, effect.number, effect.seat_id, phones)
         case _:
             assert_never(effect)
+
+
+def just_dialled(call: Call, at_ms: int) -> bool:
+    """Whether a call out is so young that its order may still be on the way to the gateway."""
+    young = at_ms - call.first_ring_at_ms < ORDER_AGE_MS_MAX
+    return call.outgoing and call.connected_at_ms is None and young
+
+
+def place(call: Call, phones: Mapping[SeatId, str]) -> gw.OrderPlace:
+    """The order of a call out, once more; the gateway does it once."""
+    return _place(call.call_ref, call.caller_number, call.seat_id or SeatId(""), phones)
 
 
 def orders_again(call: Call, seq: int, phones: Mapping[SeatId, str]) -> Iterator[gw.TalkOrder]:
@@ -118,6 +124,19 @@ def _add(
         mode=_heard(mode),
         number=number,
         phone=phones.get(seat_id, "") if seat_id is not None else "",
+    )
+
+
+def _place(
+    call_ref: CallRef, number: str, seat_id: SeatId, phones: Mapping[SeatId, str]
+) -> gw.OrderPlace:
+    return gw.OrderPlace(
+        order_id=f"out:{call_ref}",
+        callback_of=NOBODY,
+        number=number,
+        seat_id=seat_id,
+        phone=phones.get(seat_id, ""),
+        call_ref=call_ref,
     )
 
 

@@ -266,7 +266,9 @@ class TelephonyDesk:
         for call in tuple(self.state.calls.values()):
             if call.state not in LIVE:
                 continue
-            if call.call_ref not in alive:
+            if call.call_ref not in alive and talk_orders.just_dialled(call, self.state.at_ms):
+                self._order(talk_orders.place(call, self._phones))
+            elif call.call_ref not in alive:
                 lost = EndCall(call_ref=call.call_ref, by="system")
                 await self._submit(self._ids.next("gateway-lost"), lost)
             elif call.state is CallState.ANSWERED and call.connected_at_ms is None:

@@ -29,7 +29,7 @@ from tests.core.story import PROTOCOLS, REGISTER
 from tests.simulators.fleet.centre import Straight
 
 SECRET = "a secret of the tests"
-PHONES = {SeatId("01"): "8001", SeatId("02"): "8002"}
+PHONES = {SeatId("01"): "8001", SeatId("02"): "8002", SeatId("09"): "8003"}
 
 
 class World:

@@ -1,0 +1,215 @@
+"""In a call, from a command at a seat to what the telephones hear: the core over real SIP, and
+over the fake gateway where only the agreement of both sides is asked.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from dispatch.contracts import commands as cmd
+from dispatch.contracts import events as ev
+from dispatch.contracts import gateway as gw
+from dispatch.contracts.words import CallState, PartyMode, SeatState
+from dispatch.core.check import check_state
+from dispatch.core.state import Call
+from dispatch.journal.memory import MemoryJournal
+from dispatch.views.entities import CallView
+from dispatch.views.render import render
+from simulators.callers import messages as say
+from simulators.callers.control import AgentProcess
+from telephony.fake import FakeGateway
+from tests.app.world import SECRET, World, started, until
+from tests.core.story import PROTOCOLS
+from tests.telephony.harness import dial, gateway, seat
+from tests.telephony.listening import (
+    CALLER_HZ,
+    GUEST_HZ,
+    MUSIC_HZ,
+    OTHER_HZ,
+    SEAT_HZ,
+    mono,
+    story,
+)
+
+SAY_S = 1.5
+
+
+async def open_seat(world: World, seat_id: str) -> None:
+    await world.do(cmd.SetSeat(seat_id=seat_id, state=SeatState.FREE))
+
+
+def the_call(world: World, call_id: str) -> Call:
+    check_state(world.state)
+    return world.state.calls[call_id]
+
+
+def shown(world: World, call_id: str) -> CallView:
+    view = render(world.state, "call", call_id, PROTOCOLS)
+    assert isinstance(view, CallView)
+    return view
+
+
+@contextlib.asynccontextmanager
+async def conversation() -> AsyncIterator[tuple[FakeGateway, World, str]]:
+    """A caller joined with seat 01, without telephones."""
+    async with (
+        FakeGateway("tcp:127.0.0.1:0", SECRET) as fake,
+        started(None, "telephony", gateway=fake.address) as world,
+    ):
+        await open_seat(world, "01")
+        fake.offer("13900000001")
+        await until(lambda: world.state.calls)
+        (call_id,) = world.state.calls
+        await world.do(cmd.AnswerCall(call_id=call_id, seat_id="01"))
+        await until(lambda: the_call(world, call_id).connected_at_ms is not None)
+        yield fake, world, call_id
+
+
+def orders_of(fake: FakeGateway, kind: type[gw.TalkOrder]) -> list[gw.TalkOrder]:
+    return [order for order in fake.orders if isinstance(order, kind)]
+
+
+async def test_what_is_asked_in_a_call_is_ordered_and_shown() -> None:
+    async with conversation() as (fake, world, call_id):
+        await world.do(cmd.HoldCaller(call_id=call_id))
+        await world.do(cmd.MuteSeat(call_id=call_id, muted=True))
+        await world.do(cmd.SetMetronome(call_id=call_id, per_min=110))
+        await until(lambda: len(orders_of(fake, gw.OrderTalk)) == 3)
+        last = orders_of(fake, gw.OrderTalk)[-1]
+        assert isinstance(last, gw.OrderTalk)
+        assert (last.held, last.muted, last.metronome_per_min) == (True, True, 110)
+        fake.press(fake.orders[0].call_ref, "5")
+        await until(lambda: the_call(world, call_id).digits == "5")
+        view = shown(world, call_id)
+        assert (view.held, view.muted, view.metronome_per_min, view.digits) == (
+            True,
+            True,
+            110,
+            "5",
+        )
+
+
+async def test_a_number_that_does_not_answer_leaves_the_call_as_it_was() -> None:
+    async with conversation() as (fake, world, call_id):
+        fake.dead_numbers.add("110")
+        await world.do(cmd.TransferCall(call_id=call_id, number="110"))
+        await until(lambda: the_call(world, call_id).parties_dialled == 1)
+        await until(lambda: the_call(world, call_id).parties == ())
+        call = the_call(world, call_id)
+        assert (call.state, call.seat_id, call.held_since_ms) == (CallState.ANSWERED, "01", None)
+        (left,) = await world.events(ev.PartyLeft)
+        assert (left.sip_code, left.reason) == (480, "no answer")
+
+
+async def test_a_call_out_that_fails_ends_with_the_cause_and_frees_the_seat() -> None:
+    async with (
+        FakeGateway("tcp:127.0.0.1:0", SECRET) as fake,
+        started(None, "telephony", gateway=fake.address) as world,
+    ):
+        fake.dead_numbers.add("119")
+        await open_seat(world, "01")
+        created = (await world.do(cmd.CallOut(number="119", seat_id="01"))).created
+        await until(lambda: the_call(world, created).state is CallState.ENDED)
+        (ended,) = await world.events(ev.CallEnded)
+        assert (ended.by, ended.sip_code) == ("network", 480)
+        await until(lambda: world.state.seats["01"].state is SeatState.FREE)
+        again = (await world.do(cmd.CallOut(number="110", seat_id="01"))).created
+        await until(lambda: the_call(world, again).connected_at_ms is not None)
+        assert shown(world, again).outgoing
+
+
+async def test_after_a_restart_the_gateway_is_told_again_how_the_call_shall_be() -> None:
+    journal = MemoryJournal()
+    async with FakeGateway("tcp:127.0.0.1:0", SECRET) as fake:
+        async with started(journal, "telephony", gateway=fake.address) as world:
+            await open_seat(world, "01")
+            fake.offer("13900000001")
+            await until(lambda: world.state.calls)
+            (call_id,) = world.state.calls
+            await world.do(cmd.AnswerCall(call_id=call_id, seat_id="01"))
+            await until(lambda: the_call(world, call_id).connected_at_ms is not None)
+            await world.do(cmd.SetMetronome(call_id=call_id, per_min=110))
+            await until(lambda: orders_of(fake, gw.OrderTalk))
+        fake.orders.clear()
+        async with started(journal, "telephony", gateway=fake.address):
+            await until(lambda: orders_of(fake, gw.OrderTalk))
+            (again,) = orders_of(fake, gw.OrderTalk)
+            assert isinstance(again, gw.OrderTalk)
+            assert again.metronome_per_min == 110
+
+
+async def test_listening_and_an_attended_transfer_from_the_screen_to_the_ear(
+    tmp_path: Path,
+) -> None:
+    for name in ("caller", "first", "second", "boss"):
+        (tmp_path / name).mkdir()
+    async with (
+        gateway(secret=SECRET) as one,
+        started(None, "telephony", gateway=one.settings.link) as world,
+        seat(one, "8001", SEAT_HZ, str(tmp_path / "first")) as first,
+        seat(one, "8002", GUEST_HZ, str(tmp_path / "second")),
+        seat(one, "8003", OTHER_HZ, str(tmp_path / "boss")) as boss,
+        AgentProcess(say.AgentSettings(record=str(tmp_path / "caller"))) as caller,
+    ):
+        await open_seat(world, "01")
+        await open_seat(world, "02")
+        await dial(one, caller, play=f"tone:{CALLER_HZ}")
+        await until(lambda: world.state.calls)
+        (call_id,) = world.state.calls
+        await world.do(cmd.AnswerCall(call_id=call_id, seat_id="01"))
+        await until(lambda: the_call(world, call_id).connected_at_ms is not None)
+        await world.do(cmd.ListenCall(call_id=call_id, seat_id="09"))
+        await until(lambda: the_call(world, call_id).parties[0].joined)
+        assert shown(world, call_id).listeners[0].mode is PartyMode.LISTEN
+        await asyncio.sleep(SAY_S)
+        await world.do(cmd.LeaveCall(call_id=call_id, seat_id="09"))
+        await boss.expect(say.Disconnected)
+        await until(lambda: world.state.seats["09"].state is SeatState.CLOSED)
+        added = await world.do(cmd.AddParty(call_id=call_id, seat_id="02", consult=True))
+        await until(lambda: the_call(world, call_id).parties[0].joined)
+        await asyncio.sleep(SAY_S)
+        await world.do(cmd.TransferCall(call_id=call_id, party_id=added.created))
+        await first.expect(say.Disconnected)
+        assert the_call(world, call_id).seat_id == "02"
+        assert world.state.seats["01"].state is SeatState.FREE
+        await asyncio.sleep(SAY_S)
+        await world.do(cmd.HangUpCall(call_id=call_id))
+        await caller.expect(say.Disconnected)
+        await until(lambda: the_call(world, call_id).recording)
+    tones = (CALLER_HZ, SEAT_HZ, GUEST_HZ, OTHER_HZ, MUSIC_HZ)
+    assert story(mono(tmp_path / "boss" / "in1.wav"), *tones) == [{CALLER_HZ, SEAT_HZ}]
+    at_caller = story(mono(tmp_path / "caller" / "a.wav"), *tones)
+    assert at_caller == [{SEAT_HZ}, {MUSIC_HZ}, {GUEST_HZ}]
+    assert story(mono(tmp_path / "second" / "in1.wav"), *tones) == [{SEAT_HZ}, {CALLER_HZ}]
+
+
+async def test_a_seat_calls_a_hospital_and_holds_its_line(tmp_path: Path) -> None:
+    (tmp_path / "hospital").mkdir()
+    async with (
+        gateway(secret=SECRET) as one,
+        started(None, "telephony", gateway=one.settings.link) as world,
+        seat(one, "8001", SEAT_HZ),
+        AgentProcess(
+            say.AgentSettings(
+                port=one.settings.kamailio.peers[0].port,
+                play=f"tone:{GUEST_HZ}",
+                record=str(tmp_path / "hospital"),
+            )
+        ) as hospital,
+    ):
+        await open_seat(world, "01")
+        opened = await world.do(cmd.OpenIncident())
+        out = cmd.CallOut(number="0996-2023456", seat_id="01", incident_id=opened.created)
+        call_id = (await world.do(out)).created
+        assert (await hospital.expect(say.Incoming)).called == "09962023456"
+        await until(lambda: the_call(world, call_id).connected_at_ms is not None)
+        await asyncio.sleep(SAY_S)
+        await world.do(cmd.HoldCaller(call_id=call_id))
+        await asyncio.sleep(SAY_S)
+        await world.do(cmd.HangUpCall(call_id=call_id))
+        await hospital.expect(say.Disconnected)
+        await until(lambda: the_call(world, call_id).recording)
+        assert world.state.calls[call_id].incident_id == opened.created
+    at_hospital = story(mono(tmp_path / "hospital" / "in1.wav"), SEAT_HZ, MUSIC_HZ)
+    assert at_hospital == [{SEAT_HZ}, {MUSIC_HZ}]
