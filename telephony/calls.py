@@ -10,7 +10,7 @@ from typing import assert_never
 import msgspec
 
 from dispatch.contracts import gateway as gw
-from dispatch.contracts.ids import CallId, CallRef, SeatId
+from dispatch.contracts.ids import CallId, CallRef, PartnerId, SeatId
 from telephony import worker_messages as wire
 
 ORDERS_REMEMBERED_MAX = 10_000
@@ -68,16 +68,7 @@ class CallBook:
             case wire.Joined():
                 return self._joined(line)
             case wire.SeatLost():
-                return [
-                    gw.SeatFailed(
-                        seq=0,
-                        at_ms=line.at_ms,
-                        call_ref=CallRef(line.call_ref),
-                        seat_id=SeatId(line.seat_id),
-                        sip_code=line.sip_code,
-                        reason=line.reason,
-                    )
-                ]
+                return [_seat_lost(line)]
             case wire.NotPlaced():
                 return self._not_placed(line.call_ref, line.at_ms, line.sip_code, line.reason)
             case wire.PartyUp() | wire.PartyGone() | wire.Digit():
@@ -106,6 +97,9 @@ class CallBook:
 
     def _joined(self, line: wire.Joined) -> list[gw.Report]:
         call_ref = CallRef(line.call_ref)
+        if line.seat_id.startswith(wire.PARTNER):
+            partner_id = PartnerId(line.seat_id.removeprefix(wire.PARTNER))
+            return [gw.Forwarded(seq=0, at_ms=line.at_ms, call_ref=call_ref, partner_id=partner_id)]
         connected = gw.Connected(
             seq=0, at_ms=line.at_ms, call_ref=call_ref, seat_id=SeatId(line.seat_id)
         )
@@ -198,12 +192,15 @@ class CallBook:
 
 
 def _line_of(
-    order: gw.OrderHold | gw.OrderBridge | gw.OrderRelease | gw.TalkOrder,
+    order: gw.OrderHold | gw.OrderForward | gw.OrderBridge | gw.OrderRelease | gw.TalkOrder,
 ) -> wire.ToWorker:
     call_ref = order.call_ref
     match order:
         case gw.OrderHold():
-            return wire.Hold(call_ref=call_ref)
+            return wire.Hold(call_ref=call_ref, position=order.position)
+        case gw.OrderForward():
+            seat_id = f"{wire.PARTNER}{order.partner_id}"
+            return wire.Bridge(call_ref=call_ref, seat_id=seat_id, phone="", uri=order.uri)
         case gw.OrderBridge():
             return wire.Bridge(call_ref=call_ref, seat_id=order.seat_id, phone=order.phone)
         case gw.OrderRelease():
@@ -233,6 +230,27 @@ def _line_of(
             )
         case _:
             assert_never(order)
+
+
+def _seat_lost(line: wire.SeatLost) -> gw.SeatFailed | gw.ForwardFailed:
+    call_ref = CallRef(line.call_ref)
+    if line.seat_id.startswith(wire.PARTNER):
+        return gw.ForwardFailed(
+            seq=0,
+            at_ms=line.at_ms,
+            call_ref=call_ref,
+            partner_id=PartnerId(line.seat_id.removeprefix(wire.PARTNER)),
+            sip_code=line.sip_code,
+            reason=line.reason,
+        )
+    return gw.SeatFailed(
+        seq=0,
+        at_ms=line.at_ms,
+        call_ref=call_ref,
+        seat_id=SeatId(line.seat_id),
+        sip_code=line.sip_code,
+        reason=line.reason,
+    )
 
 
 def _talk_report(line: wire.PartyUp | wire.PartyGone | wire.Digit) -> gw.TalkReport:

@@ -174,7 +174,7 @@ class FakeGateway:
 
     def _bridged(self, line: wire.Bridge, at_ms: int) -> wire.FromWorker:
         joined = wire.Joined(at_ms=at_ms, call_ref=line.call_ref, seat_id=SeatId(line.seat_id))
-        if line.phone not in self.dead_phones:
+        if (line.uri or line.phone) not in self.dead_phones:
             return joined
         return wire.SeatLost(
             at_ms=at_ms,

@@ -38,6 +38,7 @@ class WorkerSlot:
             live_dir=str(settings.recordings_path / "live"),
             announcement=str(settings.announcement_path),
             music=str(settings.music_path),
+            places=str(settings.places_path),
             seat_answer_timeout_s=pool.seat_answer_timeout_s,
             place_answer_timeout_s=pool.place_answer_timeout_s,
         )

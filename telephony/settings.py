@@ -128,6 +128,8 @@ class GatewaySettings(Part, frozen=True):
     """A WAV file, 8 kHz mono; empty means the shipped one."""
     hold_music: str = ""
     """What a caller hears whom a seat has put on hold; the same rules."""
+    places: str = ""
+    """A folder with `<language>/<n>.wav`, the place in the queue; empty means the shipped one."""
     kamailio: KamailioSettings = KamailioSettings()
     pool: PoolSettings = PoolSettings()
     start_kamailio: bool = True
@@ -162,6 +164,11 @@ class GatewaySettings(Part, frozen=True):
     def announcement_path(self) -> Path:
         shipped = Path(__file__).parent / "sounds" / "announcement.wav"
         return Path(self.announcement) if self.announcement else shipped
+
+    @property
+    def places_path(self) -> Path:
+        shipped = Path(__file__).parent / "sounds" / "place"
+        return Path(self.places) if self.places else shipped
 
     @property
     def music_path(self) -> Path:

@@ -238,7 +238,7 @@ class Worker:
                     return
                 match order:
                     case wire.Hold():
-                        call.hold()
+                        call.hold(order.position)
                     case wire.Bridge():
                         call.bridge(order)
                     case wire.Release():

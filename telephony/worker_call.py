@@ -96,9 +96,11 @@ class EmergencyCall:
         self._placing, self.number = True, order.number
         self._dial_seat(order.seat_id, order.phone)
 
-    def hold(self) -> None:
-        """Answer with the announcement."""
+    def hold(self, place: int = 0) -> None:
+        """Answer with the announcement, and the place in the queue where it is not 0."""
         if self._stage in {Stage.RINGING, Stage.HELD} and self._caller is not None:
+            if self._sounds.set_place(place):
+                self._board.forget(mixing.ANNOUNCEMENT)
             self._answer()
             self._stage = Stage.HELD
             self._announce()
@@ -172,7 +174,7 @@ class EmergencyCall:
         if self._stage is not Stage.JOINED and self._seat is not None:
             self._leave(self._seat)
             self._seat = None
-        self._dial_seat(order.seat_id, order.phone)
+        self._dial_seat(order.seat_id, order.phone, order.uri)
 
     def release(self, by: str) -> None:
         """End both sides."""
@@ -281,11 +283,15 @@ class EmergencyCall:
     def _shown(self) -> str:
         return self.number if NUMBER.match(self.number) else "anonymous"
 
-    def _dial_seat(self, seat_id: str, phone: str) -> None:
+    def _dial_seat(self, seat_id: str, phone: str, partner: str = "") -> None:
         self._seat_id = seat_id
         self._stage = Stage.DIALLING_SEAT
         leg = Leg(self._account, self._events, SEAT)
         headers = {"X-Call-Ref": self.call_ref, "X-Leg": "seat", **AUTO_ANSWER}
+        limit_s = self._settings.seat_answer_timeout_s
+        if partner:
+            phone, headers = "partner", {"X-Leg": "partner", "X-Partner": f"<{partner}>"}
+            limit_s = self._settings.place_answer_timeout_s
         old, self._seat = self._seat, leg
         self._board.forget(SEAT)
         if old is not None:
@@ -298,7 +304,7 @@ class EmergencyCall:
             self._seat = None
             self._seat_failed(500, str(error))
             return
-        self._deadline_ms = self._now_ms() + round(self._settings.seat_answer_timeout_s * 1000)
+        self._deadline_ms = self._now_ms() + round(limit_s * 1000)
 
     def _dial_number(self) -> None:
         self._stage = Stage.DIALLING_NUMBER

@@ -2,6 +2,7 @@
 
 import msgspec
 
+PARTNER = "partner:"
 LINE_BYTES_MAX = 65_536
 
 
@@ -13,17 +14,21 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class Hold(Line, frozen=True, tag="hold"):
-    """Answer and play the announcement."""
+    """Answer and play the announcement, with the place in the queue where it is not 0."""
 
     call_ref: str
+    position: int = 0
 
 
 class Bridge(Line, frozen=True, tag="bridge"):
-    """Answer, dial the seat's phone, join."""
+    """Answer, dial the seat's phone, join. With a `uri` it is a partner centre instead, and its
+    `seat_id` starts with `PARTNER`.
+    """
 
     call_ref: str
     seat_id: str
     phone: str
+    uri: str = ""
 
 
 class Release(Line, frozen=True, tag="release"):
@@ -224,5 +229,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     announcement: str
     music: str
     """What a held caller hears."""
+    places: str
+    """The folder of `<language>/<n>.wav`: what a waiting caller hears of his place."""
     seat_answer_timeout_s: float
     place_answer_timeout_s: float

@@ -27,6 +27,7 @@ class Sounds:
         self._playing: dict[str, pj.AudioMedia] = {}
         self._recorders: dict[str, pj.AudioMediaRecorder] = {}
         self._per_min = 0
+        self._place = 0
 
     @property
     def per_min(self) -> int:
@@ -38,6 +39,14 @@ class Sounds:
         if per_min != self._per_min:
             self._per_min = per_min
             self.stop(BEAT)
+
+    def set_place(self, place: int) -> bool:
+        """Another place in the queue to tell; whether the announcement has to start anew."""
+        if place == self._place:
+            return False
+        self._place = place
+        self.stop(ANNOUNCEMENT)
+        return True
 
     def playing(self, name: str) -> pj.AudioMedia | None:
         """The sound, if it plays."""
@@ -78,8 +87,27 @@ class Sounds:
             return generator
         files = {ANNOUNCEMENT: self._settings.announcement, MUSIC: self._settings.music}
         player = pj.AudioMediaPlayer()
+        told = place_files(Path(self._settings.places), self._place) if name == ANNOUNCEMENT else []
+        if told:
+            playlist = pj.StringVector()
+            for path in (*told, files[name]):
+                playlist.append(path)
+            try:
+                player.createPlaylist(playlist)
+            except pj.Error as error:  # files of several formats: the announcement alone
+                sys.stderr.write(f"worker: place in the queue: {error.info()}\n")
+            else:
+                return player
         player.createPlayer(files[name])
         return player
+
+
+def place_files(folder: Path, place: int) -> list[str]:
+    """What tells this place, a file a language; Chinese first, the others by name."""
+    if place <= 0:
+        return []
+    found = folder.glob(f"*/{place}.wav")
+    return [str(path) for path in sorted(found, key=lambda p: (p.parent.name != "zh", p.parent))]
 
 
 class Board:

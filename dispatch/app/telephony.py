@@ -19,6 +19,7 @@ from dispatch.contracts.commands import (
     EndCall,
     Envelope,
     FailSeat,
+    ForwardCall,
     OfferCall,
     RaiseAlarm,
     Refused,
@@ -30,6 +31,7 @@ from dispatch.contracts.ids import CallRef, CommandId, SeatId
 from dispatch.contracts.ports import CommandPort
 from dispatch.contracts.things import Actor, Location, Position
 from dispatch.contracts.words import CallState, Role
+from dispatch.core.acd import places
 from dispatch.core.state import Call, State
 from telephony.client import GatewayLink
 from telephony.pidf import read_pidf
@@ -38,7 +40,8 @@ ORDERS_MAX = 1000
 AWAY_MS_MAX = 3000
 WATCH_S = 0.5
 GATEWAY = Actor(role=Role.SYSTEM, id="gateway")
-LIVE = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING, CallState.ANSWERED)
+WAITING = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
+LIVE = (*WAITING, CallState.ANSWERED, CallState.FORWARDED)
 
 log = structlog.get_logger("telephony")
 
@@ -108,8 +111,17 @@ class TelephonyDesk:
         """Turn a call effect into an order."""
         effect = issued.effect
         match effect:
-            case ef.HoldCall(call_ref=call_ref):
-                self._order(gw.OrderHold(order_id=f"hold:{call_ref}", call_ref=call_ref))
+            case ef.HoldCall(call_ref=call_ref, position=position):
+                self._hold(call_ref, position)
+            case ef.ForwardCall(call_ref=call_ref, partner_id=partner_id, uri=uri):
+                self._order(
+                    gw.OrderForward(
+                        order_id=f"forward:{call_ref}:{partner_id}",
+                        call_ref=call_ref,
+                        partner_id=partner_id,
+                        uri=uri,
+                    )
+                )
             case ef.BridgeCall(call_ref=call_ref):
                 call = self.state.call_by_ref(call_ref)
                 if call is not None:
@@ -137,6 +149,11 @@ class TelephonyDesk:
                 self._order(talk_orders.order_of(issued, effect, self._phones))
             case _:
                 return
+
+    def _hold(self, call_ref: CallRef, position: int) -> None:
+        """A place that was told before is not told again: nobody hears that he fell back."""
+        order_id = f"hold:{call_ref}:{position}"
+        self._order(gw.OrderHold(order_id=order_id, call_ref=call_ref, position=position))
 
     def _bridge(self, call: Call) -> None:
         """The order's id follows from the answer, so that asking again after a restart is safe."""
@@ -203,6 +220,14 @@ class TelephonyDesk:
                     call_ref=report.call_ref,
                     seat_id=report.seat_id,
                     reason=f"{report.sip_code} {report.reason}".strip()[:120],
+                )
+            case gw.Forwarded():
+                return ForwardCall(call_ref=report.call_ref, partner_id=report.partner_id)
+            case gw.ForwardFailed():
+                return ForwardCall(
+                    call_ref=report.call_ref,
+                    partner_id=report.partner_id,
+                    failed_reason=f"{report.sip_code} {report.reason}".strip()[:120],
                 )
             case gw.Ended():
                 return EndCall(call_ref=report.call_ref, by=report.by, sip_code=report.sip_code)
@@ -276,6 +301,5 @@ class TelephonyDesk:
             elif call.state is CallState.ANSWERED:
                 for order in talk_orders.orders_again(call, self.state.seq, self._phones):
                     self._order(order)
-            elif call.queued_since_ms is not None:
-                order_id = f"hold:{call.call_ref}"
-                self._order(gw.OrderHold(order_id=order_id, call_ref=call.call_ref))
+            elif call.state in WAITING and call.queued_since_ms is not None:
+                self._hold(call.call_ref, places(self.state).get(call.call_id, 0))

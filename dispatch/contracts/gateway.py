@@ -142,8 +142,8 @@ class OrderHandOver(Wire, frozen=True, tag="order_hand_over"):
 
 
 TalkOrder = OrderTalk | OrderAddParty | OrderPartyMode | OrderDropParty | OrderHandOver
-Order = OrderHold | OrderBridge | OrderRelease | OrderPlace | TalkOrder
-FromCore = Hello | Ack | OrderHold | OrderBridge | OrderRelease | OrderPlace | TalkOrder
+Order = OrderHold | OrderForward | OrderBridge | OrderRelease | OrderPlace | TalkOrder
+FromCore = Hello | Ack | Order
 
 # ---- gateway to core
 
@@ -299,7 +299,16 @@ class DigitPressed(Wire, frozen=True, tag="digit_pressed"):
 
 TalkReport = PartyUp | PartyGone | DigitPressed
 Report = (
-    PhoneSeen | Offered | Connected | SeatFailed | Ended | RecordingReady | PlaceFailed | TalkReport
+    PhoneSeen
+    | Offered
+    | Connected
+    | SeatFailed
+    | Forwarded
+    | ForwardFailed
+    | Ended
+    | RecordingReady
+    | PlaceFailed
+    | TalkReport
 )
 FromGateway = (
     Welcome
@@ -309,6 +318,8 @@ FromGateway = (
     | Offered
     | Connected
     | SeatFailed
+    | Forwarded
+    | ForwardFailed
     | Ended
     | RecordingReady
     | PlaceFailed
