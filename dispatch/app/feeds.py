@@ -3,6 +3,7 @@
 import asyncio
 
 import structlog
+from msgspec.structs import replace
 
 from dispatch.app.clock import SystemIds
 from dispatch.app.facts import visit_of
@@ -33,6 +34,7 @@ class FeedDesk:
         self._ids = ids
         self._protocols = protocols
         self._queue: asyncio.Queue[IssuedEffect] = asyncio.Queue(QUEUE_MAX)
+        self._left_out = False
         self.state = State()
         self.listening = False
         """Whether hospitals can reach us."""
@@ -42,7 +44,8 @@ class FeedDesk:
         try:
             self._queue.put_nowait(issued)
         except asyncio.QueueFull:
-            log.warning("feed_queue_full", mend="pending feeds are issued again at the next start")
+            self._left_out = True
+            log.warning("feed_queue_full", mend="taken from the state when the queue is empty")
 
     async def run(self, delivery: FeedDelivery, server: MllpServer) -> None:
         """Serve until cancelled."""
@@ -53,20 +56,31 @@ class FeedDesk:
 
     async def _hand_on(self, delivery: FeedDelivery) -> None:
         while True:
-            issued = await self._queue.get()
-            if not isinstance(issued.effect, SendFeed):
-                continue
-            visit = visit_of(
-                self.state, issued.effect.arrival_id, self._protocols, issued.effect.vitals
-            )
-            hospital = self.state.hospitals.get(visit.hospital_id) if visit is not None else None
-            if visit is None or hospital is None:
-                await self.settled(issued.key, "the visit is no longer known", 0)
-                continue
-            try:
-                await delivery.send(issued, visit, hospital)
-            except BadInput as fault:
-                await self.settled(issued.key, str(fault), 0)
+            if self._left_out and self._queue.empty():
+                await self._hand_left_out(delivery)
+            await self._hand(delivery, await self._queue.get())
+
+    async def _hand_left_out(self, delivery: FeedDelivery) -> None:
+        """What found no room is still pending; what the delivery has already it takes only once."""
+        self._left_out = False
+        for key, issued in tuple(self.state.pending.items()):
+            if key in self.state.pending:  # else settled meanwhile
+                await self._hand(delivery, replace(issued, epoch=self.state.epoch))
+
+    async def _hand(self, delivery: FeedDelivery, issued: IssuedEffect) -> None:
+        if not isinstance(issued.effect, SendFeed):
+            return
+        visit = visit_of(
+            self.state, issued.effect.arrival_id, self._protocols, issued.effect.vitals
+        )
+        hospital = self.state.hospitals.get(visit.hospital_id) if visit is not None else None
+        if visit is None or hospital is None:
+            await self.settled(issued.key, "the visit is no longer known", 0)
+            return
+        try:
+            await delivery.send(issued, visit, hospital)
+        except BadInput as fault:
+            await self.settled(issued.key, str(fault), 0)
 
     async def settled(self, key: EffectKey, failed_reason: str, attempts: int) -> None:
         """Delivered, or given up with a reason."""

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
 from msgspec.structs import replace
 
 from dispatch.contracts import commands as cmd
@@ -144,3 +145,23 @@ def _alert_waits(world: World) -> bool:
 
     first = next(iter(world.state.pending.values()), None)
     return first is not None and isinstance(first.effect, AlertUnit)
+
+
+async def test_feeds_that_found_no_room_are_told_when_there_is_room_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dispatch.app.feeds.QUEUE_MAX", 1)
+    site = Site()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(task(site.his.run()))
+        await site.his.ready.wait()
+        world = await stack.enter_async_context(started(register=fed(site.his.port)))
+        mission_id = await boarded(world)
+        for beats in (110, 111, 112):
+            vitals = Vitals(at_ms=world.clock.now_ms() + beats, hr_per_min=beats)
+            await world.do(cmd.RecordVitals(mission_id=mission_id, vitals=vitals))
+        assert len(feeds(world)) > 1  # nobody has taken any yet
+        await stack.enter_async_context(site.serve(world))
+        await until(lambda: not feeds(world))
+        (visit,) = site.his.log.visits.values()
+        assert len(visit.vitals) == 3
