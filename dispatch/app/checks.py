@@ -161,16 +161,17 @@ def _ports(settings: Settings) -> Iterator[CheckFinding]:
     if settings.demo or runtime_path(settings).exists():
         return  # the demo takes the next free ones; a running machine holds its own
     wanted = {
-        "web.port": settings.web.port,
-        "sip.port": settings.sip.port,
-        "feed.port": settings.feed.port,
-        "vehicles.port": settings.vehicles.port,
+        "web.port": (settings.web.host, settings.web.port),
+        "sip.port": (settings.sip.host, settings.sip.port),
+        "feed.port": (settings.feed.host, settings.feed.port),
     }
-    for field, port in wanted.items():
-        free = is_free(port)
+    if not settings.vehicles.url:
+        wanted["vehicles.port"] = (settings.vehicles.host, settings.vehicles.port)
+    for field, (host, port) in wanted.items():
+        free = is_free(port, host=host)
         yield CheckFinding(
             ok=free,
             what=field,
-            detail=f"{port} is {'free' if free else 'in use'}",
+            detail=f"{host}:{port} is {'free' if free else 'in use, or not an address of ours'}",
             mend="" if free else "choose another in the settings, or end what uses it",
         )

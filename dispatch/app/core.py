@@ -23,7 +23,7 @@ from avl.link import MqttBroker
 from avl.live import LiveTable
 from avl.region.pack import Region, load_region
 from avl.region.search import PlaceSearch
-from avl.roads.engine import Engine, open_road_graph
+from avl.roads.engine import open_road_graph
 from avl.service import AvlHooks, AvlService, AvlSettings
 from avl.tracks import TrackWriter
 from console_web.server.app import create_app
@@ -31,6 +31,7 @@ from console_web.server.deps import WebDeps, WebSettings
 from console_web.server.hub import ScreenHub
 from console_web.server.metrics import WebMetrics
 from console_web.server.users import UsersStore
+from dispatch.app import journal_alarms
 from dispatch.app.allocation import AllocationDesk
 from dispatch.app.clock import SystemClock, SystemIds
 from dispatch.app.demo import demo_accounts, with_feeds
@@ -65,7 +66,7 @@ from dispatch.hospital.listener import AdmissionListener
 from dispatch.journal.highwater import HighWater, read_high_water
 from dispatch.journal.snapshot import FileSnapshotStore
 from dispatch.journal.valkey import ValkeyJournal, unix_url
-from dispatch.journal.verify import check_tail
+from dispatch.journal.verify import Finding, check_tail
 from telephony.client import GatewayLink
 from triage.load import load_bundled
 
@@ -105,7 +106,11 @@ class Core:
             settings.core,
         )
         self.live = LiveTable(FilterLimits(jump_kmh=JUMP_KMH * settings.pace))
+<<<<<<< Updated upstream
         self._server: _Server | None = None
+=======
+        self._cut: Finding | None = None
+>>>>>>> Stashed changes
         self._fences: tuple[State, dict[UnitId, FenceTask]] = (self.sequencer.state, {})
 
     async def start(self) -> None:
@@ -113,13 +118,14 @@ class Core:
         region, _ = await asyncio.gather(
             asyncio.to_thread(load_region, self.settings.region_path), self.sequencer.recover()
         )
-        engine: Engine = "cch" if self.settings.roads.engine == "cch" else "dijkstra"
+        engine = self.settings.roads.engine
         travel = await asyncio.to_thread(
             lambda: open_road_graph(region.roads, engine=engine, cache=region.cache)
         )
         cut = await check_tail(self.journal, read_high_water(self.settings.high_water_path))
         if cut is not None:
             log.critical("journal_truncated", detail=cut.detail, mend="docs/runbook.md")
+        self._cut = cut
         epoch = await self.journal.claim_epoch(self.settings.node)
         self._build(epoch, region, travel)
         async for record in self.journal.read():
@@ -306,6 +312,7 @@ class Core:
             await self._give("register", LoadRegister(register=self._register))
             plan = plan_of(self.settings.queue, self.settings.seats)
             await self._give("seats", ConfigureSeats(plan=plan))
+            await self._tell_of_journal()
             epoch = self.sequencer.state.epoch
             for issued in self.sequencer.state.pending.values():
                 self._perform(replace(issued, epoch=epoch))
@@ -333,6 +340,12 @@ class Core:
             await asyncio.sleep(READY_STEP_S)
             waited_s += READY_STEP_S
         print("ready", flush=True)  # noqa: T201 - the parent waits for this line
+
+    async def _tell_of_journal(self) -> None:
+        if self._cut is not None:
+            await self._give("journal", journal_alarms.truncated(self._cut))
+        if self.settings.journal.url:
+            await self._give("journal", await journal_alarms.durability(self.journal))
 
     async def _give(self, kind: str, command: AnyCommand) -> None:
         await self.sequencer.submit(

@@ -4,7 +4,7 @@ Paths are relative to the settings file's folder. An empty URL means: start our 
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -80,7 +80,7 @@ class FeedPart(Part, frozen=True):
 class RoadsPart(Part, frozen=True):
     """`engine` is cch (fast) or dijkstra (no native code)."""
 
-    engine: str = "cch"
+    engine: Literal["cch", "dijkstra"] = "cch"
 
 
 class Settings(Part, frozen=True):

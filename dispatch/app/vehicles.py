@@ -10,7 +10,7 @@ from dispatch.app.clock import SystemIds
 from dispatch.app.facts import eta_tasks, mission_payload, vehicle_relevant
 from dispatch.contracts.commands import ClearAlarm, Envelope, RaiseAlarm, SettleEffect
 from dispatch.contracts.effects import AlertUnit, IssuedEffect, RecallUnit
-from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.errors import Dispatch120Error, StaleEpoch
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import UnitId
 from dispatch.contracts.ports import CommandPort
@@ -52,7 +52,11 @@ class VehicleDesk:
         self.dropped = 0
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled.
+
+        Raises:
+            StaleEpoch: a newer writer has spoken to the vehicles.
+        """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._avl.run(), name="avl")
             tasks.create_task(self._send(), name="avl-alerts")
@@ -149,6 +153,8 @@ class VehicleDesk:
         try:
             payload = mission_payload(self.state, mission.mission_id, self._protocols)
             await self._avl.send_mission(issued, payload)
+        except StaleEpoch:
+            raise  # another machine writes now: this one tells nobody anything any more
         except Dispatch120Error as fault:
             log.exception("mission_not_sent", mission=effect.mission_id)
             self.on_alarm(
@@ -169,5 +175,7 @@ class VehicleDesk:
                 at_ms=record.at_ms,
                 payload=mission_payload(self.state, mission.mission_id, self._protocols),
             )
+        except StaleEpoch:
+            raise
         except Dispatch120Error as fault:
             log.warning("mission_not_updated", mission=mission_id, fault=str(fault))

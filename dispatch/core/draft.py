@@ -10,7 +10,7 @@ from dispatch.core.state import State
 from triage.engine import ProtocolSet
 
 
-class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+class CoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator may set about deciding. Sources of the defaults: docs/sources.md."""
 
     ring_limit_ms: int = 10_000

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS about (
 _OF_INCIDENT = """
 WITH ids (id) AS (
     SELECT DISTINCT other.id FROM about AS incident JOIN about AS other USING (seq)
-    WHERE incident.id = ?1
+    WHERE incident.id = :incident_id
 )
 SELECT raw FROM record WHERE seq IN (SELECT seq FROM about JOIN ids USING (id)) ORDER BY seq
 """
@@ -104,7 +104,7 @@ class SqliteArchive:
     async def of_incident(self, incident_id: IncidentId) -> list[Record]:
         """Everything about one incident, its calls, missions and arrivals, in order."""
         rows = await self._run(
-            lambda database: database.execute(_OF_INCIDENT, (incident_id,)).fetchall()
+            lambda database: database.execute(_OF_INCIDENT, {"incident_id": incident_id}).fetchall()
         )
         return [self._codec.decode(raw) for (raw,) in rows]
 

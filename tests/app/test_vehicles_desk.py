@@ -12,14 +12,16 @@ from avl.fake import MemoryBroker
 from avl.link import Link, LinkSpec
 from dispatch.app import vehicles
 from dispatch.app.clock import SystemClock
+from dispatch.app.facts import mission_payload
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.effects import AlertUnit, IssuedEffect, RecallUnit
+from dispatch.contracts.errors import StaleEpoch
 from dispatch.contracts.words import StepSource, UnitStatus
 from dispatch.journal.memory import MemoryJournal
 from tests.app.centre import env
 from tests.app.world import World, started, task, until
-from tests.core.story import HERE, U1, U2
+from tests.core.story import H1, HERE, PROTOCOLS, U1, U2
 
 TOPIC = "d120/unit/U1/mission"
 
@@ -171,3 +173,20 @@ async def test_a_full_desk_never_stops_the_writer(monkeypatch: pytest.MonkeyPatc
 
 def step(status: UnitStatus) -> cmd.ReachStatus:
     return cmd.ReachStatus(unit_id=U1, status=status, source=StepSource.TABLET)
+
+
+@pytest.mark.parametrize("what", ["alert", "update"])
+async def test_a_deposed_writer_stops_instead_of_telling_vehicles(what: str) -> None:
+    async with started() as world:
+        mission_id = await sent(world)
+        newer = AlertUnit(mission_id="I-9/1", unit_id=U2)
+        running = asyncio.ensure_future(world.vehicles.run())
+        world.avl.box.issue(
+            IssuedEffect(key="9:0", epoch=99, at_ms=1, effect=newer),
+            mission_payload(world.state, mission_id, PROTOCOLS),
+        )
+        if what == "update":
+            await world.do(cmd.ChooseHospital(mission_id=mission_id, hospital_id=H1))
+        with pytest.raises(ExceptionGroup) as ended:
+            await running
+        assert ended.group_contains(StaleEpoch)
