@@ -29,7 +29,7 @@ class PairTimes(msgspec.Struct, frozen=True, kw_only=True):
 
     beat_ms: int = 100
     suspect_ms: int = 600
-    """Silence on both channels before the standby cuts itself off; also how long its promise holds."""
+    """Silence on both channels before the standby cuts itself off, and how long it promises so."""
     drift_percent: int = 5
     """The writer counts a promise shorter by this much: no two clocks run alike."""
     ack_ms: int = 300

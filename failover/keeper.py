@@ -8,8 +8,8 @@
 - Only a machine in sync gets the witness's vote, and it cuts itself off the old writer before it
   asks. So whoever wins has every committed event, and the loser can commit nothing any more: the
   other machine gives no more acknowledgements, and the witness no more changes.
-- Every set that the witness may have on disk counts until a newer one is confirmed: a lost answer is
-  never guessed.
+- Every set that the witness may have on disk counts until a newer one is confirmed: a lost answer
+  is never guessed.
 """
 
 from collections.abc import Iterator

@@ -96,8 +96,8 @@ class Told(Said, frozen=True, tag="told"):
 class Heartbeat(Said, frozen=True, tag="heartbeat"):
     """I am alive, on this channel. `seq` is the newest record on my disk in `epoch`'s line.
 
-    `echo_ms` promises the writer of `epoch`: I follow you and have your beat sent at that time; from
-    its arrival I stay your follower for `suspect_ms`, unless you release me.
+    `echo_ms` promises the writer of `epoch`: I follow you and have your beat sent at that time;
+    from its arrival I stay your follower for `suspect_ms`, unless you release me.
     """
 
     node: str

@@ -34,8 +34,8 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     isr: Isr = frozenset()
     serial: int = 0
     floor_seq: int = 0
-    """Whoever has less on its disk lost it, and is not elected. May lag behind what is acknowledged:
-    it goes to disk with the next change.
+    """Whoever has less on its disk lost it, and is not elected. May lag behind what is
+    acknowledged: it goes to disk with the next change.
     """
 
 

@@ -54,7 +54,7 @@ class Writer:
         self.peer_seq = max(self.peer_seq, seq)
 
     def promised(self, echo_ms: int) -> None:
-        """It follows, and had this machine's beat of `echo_ms`; what was said as blocked freed it."""
+        """It follows and had the beat of `echo_ms`. Whoever was told `blocked` is free."""
         if echo_ms > self._blocked_sent_ms:
             kept_ms = self._times.suspect_ms * (100 - self._times.drift_percent) // 100
             self._promise_until_ms = max(self._promise_until_ms, echo_ms + kept_ms)
@@ -127,7 +127,7 @@ class Writer:
     def _join(self, own_seq: int, now_ms: int, *, silent: bool) -> Iterator[AnyDo]:
         """First hold commits until the other machine has what is committed, then ask for both."""
         if self._joining_since_ms is None:
-            near = 0 < self.peer_seq and own_seq - self.peer_seq <= self._times.join_lag
+            near = self.peer_seq > 0 and own_seq - self.peer_seq <= self._times.join_lag
             leased = now_ms < self._promise_until_ms
             if near and leased and not silent and now_ms >= self._join_after_ms:
                 self._joining_since_ms = now_ms

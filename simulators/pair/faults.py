@@ -49,18 +49,18 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 def plan(rng: random.Random, until_ms: float) -> list[Fault]:
     """A run's faults."""
     kinds, weights = list(KINDS), list(KINDS.values())
-    faults = []
     harsh = rng.random() < 0.3
-    for _ in range(rng.randint(8, 20) if harsh else rng.randint(1, 9)):
-        faults.append(
-            Fault(
-                at_ms=rng.uniform(200, until_ms - 300),
-                kind=rng.choices(kinds, weights)[0],
-                lasts_ms=rng.choice((rng.uniform(20, 500), rng.uniform(300, 3000))),
-                pick=rng.random(),
-                strength=rng.random(),
-            )
+    count = rng.randint(8, 20) if harsh else rng.randint(1, 9)
+    faults = [
+        Fault(
+            at_ms=rng.uniform(200, until_ms - 300),
+            kind=rng.choices(kinds, weights)[0],
+            lasts_ms=rng.choice((rng.uniform(20, 500), rng.uniform(300, 3000))),
+            pick=rng.random(),
+            strength=rng.random(),
         )
+        for _ in range(count)
+    ]
     return sorted(faults, key=lambda fault: fault.at_ms)
 
 
@@ -173,7 +173,7 @@ def _noise(world: "World", fault: Fault) -> None:
 
 
 def _new_disk(world: "World", machine: "Machine", lasts_ms: float) -> None:
-    """Only where another machine in sync has everything: nobody can survive the loss of the last."""
+    """Only where another machine in sync has everything: nobody survives the loss of the last."""
     others = world.witness.durable.isr - {machine.name}
     if others and not any(world.machines[name].lost_disk for name in others):
         if machine.alive:
@@ -190,7 +190,9 @@ def _stale_returns(world: "World", lasts_ms: float) -> None:
 
 
 def _stale_writer(world: "World", fault: Fault) -> None:
-    """The writer is alone; the other takes over, goes on, and starts anew where only it is heard."""
+    """The writer is cut off; the other takes over, goes on, and starts anew where only the old one
+    is heard.
+    """
     active = _holder(world)
     cut = [*_between(), *_to_witness(active.name)]
     _cut(world, cut, 1700)

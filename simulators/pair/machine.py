@@ -108,7 +108,7 @@ class Machine:
         self.alive = False
         self.run += 1
         self.writer_epoch = 0
-        self.peer.link_lost(self.name)
+        self.peer.link_lost()
 
     def lose_disk(self) -> None:
         """A new, empty disk for a machine that is down."""
@@ -195,7 +195,7 @@ class Machine:
         self.paused = False
         if self.writer_epoch:
             self.writer_epoch = 0
-            self.peer.link_lost(self.name)
+            self.peer.link_lost()
 
     # ---- the disk
 
@@ -249,7 +249,7 @@ class Machine:
 
     # ---- replication, as the follower
 
-    def link_lost(self, source: str) -> None:
+    def link_lost(self) -> None:
         """The other side went away."""
         if self.following:
             self._unlink()

@@ -124,12 +124,15 @@ class Witness:
         self.start()
 
     def seed_anew(self) -> None:
-        """The operator looks at both machines and names the one with the newest records."""
-        if self.durable.epoch:
+        """The operator looks at both machines and names the one with the newest records: when the
+        witness is empty, or the last machine in sync has lost its disk.
+        """
+        machines = self.world.machines
+        lost = all(machines[name].lost_disk for name in self.durable.isr)
+        if self.durable.epoch and not lost:
             return
-        machines = self.world.machines.values()
-        best = max(machines, key=_newest)
-        epoch = max(m.keeper.known_epoch for m in machines)
+        best = max(machines.values(), key=_newest)
+        epoch = max(m.keeper.known_epoch for m in machines.values())
         epoch = max(epoch, best.disk[-1].epoch if best.disk else 1)
         self.durable = seeded(holder=best.name, isr=frozenset({best.name}), epoch=epoch)
         self.start()

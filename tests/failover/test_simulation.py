@@ -1,0 +1,42 @@
+"""The real protocol under seeded faults: safe at every step, and alive again when healed."""
+
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from simulators.pair.world import World, run_seed
+
+SEEDS = 500
+SOAK_SEEDS = 60_000
+
+
+def _faults(first: int, count: int) -> list[str]:
+    seeds = range(first, first + count)
+    with ProcessPoolExecutor(2) as pool:
+        return [text for text in pool.map(run_seed, seeds, chunksize=25) if text]
+
+
+def test_five_hundred_seeds_hold() -> None:
+    assert _faults(0, SEEDS) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_many_more_seeds_hold() -> None:
+    assert _faults(SEEDS, SOAK_SEEDS) == []
+
+
+def test_the_faults_do_something() -> None:
+    """Runs that never change the writer would prove nothing."""
+    worlds = [World(seed).run() for seed in range(40)]
+    epochs = [len(world.checker.opened) for world in worlds]
+    assert sum(epochs) > 1.5 * len(worlds)
+    assert min(len(world.checker.acked) for world in worlds) > 50
+    kinds = {fault.kind for world in worlds for fault in world.faults}
+    assert len(kinds) >= 18
+
+
+def test_a_seed_is_one_story() -> None:
+    one, two = World(7).run(), World(7).run()
+    assert one.checker.acked == two.checker.acked
+    assert one.effects == two.effects
