@@ -213,3 +213,48 @@ async def test_a_seat_calls_a_hospital_and_holds_its_line(tmp_path: Path) -> Non
         assert world.state.calls[call_id].incident_id == opened.created
     at_hospital = story(mono(tmp_path / "hospital" / "in1.wav"), SEAT_HZ, MUSIC_HZ)
     assert at_hospital == [{SEAT_HZ}, {MUSIC_HZ}]
+
+
+async def test_a_blind_transfer_happens_or_leaves_the_caller_at_his_seat(tmp_path: Path) -> None:
+    for name in ("caller", "police"):
+        (tmp_path / name).mkdir()
+    async with (
+        gateway(secret=SECRET) as one,
+        started(None, "telephony", gateway=one.settings.link) as world,
+        seat(one, "8001", SEAT_HZ) as phone,
+        AgentProcess(
+            say.AgentSettings(
+                port=one.settings.kamailio.peers[0].port,
+                play=f"tone:{GUEST_HZ}",
+                record=str(tmp_path / "police"),
+            )
+        ) as police,
+        AgentProcess(say.AgentSettings(record=str(tmp_path / "caller"))) as caller,
+    ):
+        await open_seat(world, "01")
+        await open_seat(world, "02")  # its phone is not registered
+        await dial(one, caller, play=f"tone:{CALLER_HZ}")
+        await until(lambda: world.state.calls)
+        (call_id,) = world.state.calls
+        await world.do(cmd.AnswerCall(call_id=call_id, seat_id="01"))
+        await until(lambda: the_call(world, call_id).connected_at_ms is not None)
+        await world.do(cmd.TransferCall(call_id=call_id, seat_id="02"))
+        await until(lambda: the_call(world, call_id).parties == ())
+        (left,) = await world.events(ev.PartyLeft)
+        assert left.sip_code == 480
+        assert the_call(world, call_id).seat_id == "01"
+        assert world.state.seats["02"].state is SeatState.FREE
+        await asyncio.sleep(SAY_S)
+        await world.do(cmd.TransferCall(call_id=call_id, number="110"))
+        assert (await police.expect(say.Incoming)).called == "110"
+        await phone.expect(say.Disconnected)
+        await until(lambda: the_call(world, call_id).state is CallState.ENDED)
+        assert shown(world, call_id).transferred_to == "110"
+        assert world.state.seats["01"].state is SeatState.FREE
+        await asyncio.sleep(SAY_S)
+        await caller.send(say.Hangup(call="a"))
+        await police.expect(say.Disconnected)
+        await until(lambda: the_call(world, call_id).recording)
+    tones = (CALLER_HZ, SEAT_HZ, GUEST_HZ)
+    assert story(mono(tmp_path / "caller" / "a.wav"), *tones)[-2:] == [{SEAT_HZ}, {GUEST_HZ}]
+    assert story(mono(tmp_path / "police" / "in1.wav"), *tones) == [{CALLER_HZ}]

@@ -9,7 +9,7 @@ import pytest
 from dispatch.contracts import gateway as gw
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
-from tests.telephony.harness import Gateway, connected, gateway, loudness, seat
+from tests.telephony.harness import Gateway, connected, dial, gateway, loudness, seat
 from tests.telephony.listening import (
     BEAT_HZ,
     CALLER_HZ,
@@ -72,6 +72,26 @@ async def test_a_caller_who_cannot_speak_presses_keys(tmp_path: Path) -> None:
         assert (first.call_ref, first.digit) == (talk.call_ref, "1")
         await talk.core.expect(gw.DigitPressed, lambda report: report.digit == "#")
         await talk.release()
+
+
+async def test_a_key_pressed_while_nobody_has_answered_yet_is_reported() -> None:
+    async with (
+        gateway() as one,
+        connected(one.settings) as core,
+        AgentProcess(say.AgentSettings()) as caller,
+    ):
+        await dial(one, caller, play="")
+        offered = await core.expect(gw.Offered)
+        await core.hold(offered.call_ref)
+        await caller.expect(say.Confirmed)
+        await caller.send(say.Press(call="a", digits="9"))
+        assert (await core.expect(gw.DigitPressed)).digit == "9"
+        early = gw.OrderAddParty(
+            order_id="early", call_ref=offered.call_ref, party_id="1", number="110"
+        )
+        await core.link.order(early)
+        gone = await core.expect(gw.PartyGone)
+        assert (gone.sip_code, gone.reason) == (488, "the call is not joined")
 
 
 @pytest.mark.parametrize("per_min", [100, 110, 120])
