@@ -106,19 +106,8 @@ class Core:
             settings.core,
         )
         self.live = LiveTable(FilterLimits(jump_kmh=JUMP_KMH * settings.pace))
-<<<<<<< Updated upstream
-<<<<<<< Updated upstream
-<<<<<<< Updated upstream
         self._server: _Server | None = None
-=======
         self._cut: Finding | None = None
->>>>>>> Stashed changes
-=======
-        self._cut: Finding | None = None
->>>>>>> Stashed changes
-=======
-        self._cut: Finding | None = None
->>>>>>> Stashed changes
         self._fences: tuple[State, dict[UnitId, FenceTask]] = (self.sequencer.state, {})
 
     async def start(self) -> None:
@@ -348,18 +337,6 @@ class Core:
             await asyncio.sleep(READY_STEP_S)
             waited_s += READY_STEP_S
         print("ready", flush=True)  # noqa: T201 - the parent waits for this line
-
-    async def _tell_of_journal(self) -> None:
-        if self._cut is not None:
-            await self._give("journal", journal_alarms.truncated(self._cut))
-        if self.settings.journal.url:
-            await self._give("journal", await journal_alarms.durability(self.journal))
-
-    async def _tell_of_journal(self) -> None:
-        if self._cut is not None:
-            await self._give("journal", journal_alarms.truncated(self._cut))
-        if self.settings.journal.url:
-            await self._give("journal", await journal_alarms.durability(self.journal))
 
     async def _tell_of_journal(self) -> None:
         if self._cut is not None:
