@@ -4,7 +4,14 @@ import hashlib
 
 import msgspec
 
-from dispatch.contracts.events import CallOffered, IncidentOpened, Record, UnitAssigned
+from dispatch.contracts.events import (
+    CallOffered,
+    CallOutStarted,
+    IncidentOpened,
+    PartyDialled,
+    Record,
+    UnitAssigned,
+)
 from dispatch.contracts.ids import CommandId
 from dispatch.core.state import State
 
@@ -29,8 +36,12 @@ class Snapshot(msgspec.Struct, kw_only=True):
 def created_by(record: Record) -> str:
     """The id of what a record opened; a command's answer names its first."""
     match record.body:
-        case CallOffered(call_id=created) | IncidentOpened(incident_id=created):
+        case CallOffered(call_id=created) | CallOutStarted(call_id=created):
             return str(created)
+        case IncidentOpened(incident_id=created):
+            return str(created)
+        case PartyDialled(party_id=created):
+            return created
         case UnitAssigned(mission_id=created):
             return str(created)
         case _:
