@@ -16,12 +16,15 @@ from dispatch.contracts.commands import Accepted, AnyCommand, CommandResult, Env
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import (
+    CallId,
     CallRef,
     CommandId,
+    GroupId,
     HospitalId,
     IncidentId,
     MissionId,
     PlaceId,
+    SeatId,
     StationId,
     UnitId,
 )
@@ -31,7 +34,10 @@ from dispatch.contracts.things import (
     HospitalEntry,
     Location,
     Position,
+    QueuePlan,
     Register,
+    SeatEntry,
+    SeatGroup,
     StationEntry,
     UnitEntry,
     UnitProposal,
@@ -39,6 +45,7 @@ from dispatch.contracts.things import (
 from dispatch.contracts.words import (
     ASSIGNABLE,
     Answer,
+    CallState,
     Capability,
     LocationSource,
     Role,
@@ -66,6 +73,15 @@ ON_THE_WAY = (
     UnitStatus.WITH_PATIENT,
     UnitStatus.BOARDED,
     UnitStatus.AT_HOSPITAL,
+)
+
+
+PLAN = QueuePlan(
+    groups=(
+        SeatGroup(group_id=GroupId("main"), name_zh="一线", name_en="Front"),
+        SeatGroup(group_id=GroupId("reserve"), name_zh="备席", name_en="Reserve", reserve=True),
+    ),
+    seats=(SeatEntry(seat_id=SeatId("09"), group_id=GroupId("reserve")),),
 )
 
 
@@ -118,6 +134,7 @@ def register(chance: random.Random, units: int) -> Register:
             plate=f"新M·{1200 + n}",
             station_id=stations[n % len(stations)].station_id,
             skills=(Skill.BLS, Skill.ALS) if n % 3 else (Skill.BLS,),
+            phone=f"1390000{n:04}",
         )
         for n in range(1, units + 1)
     )
@@ -204,6 +221,7 @@ class FakeCentre:
         else:
             self.tell(cmd.OpenEpoch(epoch=1, node="test"))
             self.tell(cmd.LoadRegister(register=self.register))
+            self.tell(cmd.ConfigureSeats(plan=PLAN))
         self.hub.reset(self.state)
         for unit_id in self.state.units:
             self.fleet.fixes[unit_id] = Fix(
@@ -219,6 +237,11 @@ class FakeCentre:
     async def submit(self, envelope: Envelope) -> CommandResult:
         self.given.append(envelope.body)
         result = self.give(envelope)
+        if isinstance(envelope.body, cmd.AnswerCall | cmd.CallOut):
+            self.connect()
+        if isinstance(envelope.body, cmd.HangUpCall):
+            call = self.state.calls[envelope.body.call_id]
+            self.tell(cmd.EndCall(call_ref=call.call_ref, by="seat"))
         self.propose()
         return result
 
@@ -306,6 +329,26 @@ class FakeCentre:
         self.propose()
         assert isinstance(answer, Accepted)
         return answer.created
+
+    def connect(self) -> None:
+        """The gateway joins whoever was answered or dialled with his seat."""
+        for call in list(self.state.calls.values()):
+            if call.seat_id and call.state is CallState.ANSWERED and call.connected_at_ms is None:
+                self.tell(cmd.ConnectCall(call_ref=call.call_ref, seat_id=call.seat_id))
+
+    def party(self, call_id: str, *, joins: bool) -> None:
+        """The newest further party of the call answers, or goes."""
+        call = self.state.calls[CallId(call_id)]
+        party_id = call.parties[-1].party_id
+        if joins:
+            self.tell(cmd.JoinParty(call_ref=call.call_ref, party_id=party_id))
+        else:
+            self.tell(cmd.LoseParty(call_ref=call.call_ref, party_id=party_id))
+
+    def press(self, call_id: str, digit: str) -> None:
+        """The caller presses a key."""
+        call = self.state.calls[CallId(call_id)]
+        self.tell(cmd.NoteDigit(call_ref=call.call_ref, digit=digit))
 
     def hang_up(self, call_id: str) -> None:
         """The caller is gone."""

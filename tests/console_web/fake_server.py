@@ -179,6 +179,12 @@ def fake_route(centre: FakeCentre) -> Route:
                 centre.tell(RaiseAlarm(code=str(body["code"]), detail=str(body["detail"])))
             case "hang_up":
                 centre.hang_up(body["call_id"])
+            case "join":
+                centre.party(body["call_id"], joins=True)
+            case "lose":
+                centre.party(body["call_id"], joins=False)
+            case "press":
+                centre.press(body["call_id"], body["digit"])
             case "busy":
                 busy(centre)
             case "reset":

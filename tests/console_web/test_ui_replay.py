@@ -34,6 +34,7 @@ def replay(browser: Browser, served: Served) -> Iterator[Page]:
     page = sign_in(browser, served.base, "chief", PASSWORD)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"{served.base}/replay.html")
     page.fill("[data-test=search]", "人民东路 胸痛")
     page.locator(".picker li button").first.click()
     expect(page.locator("[data-test=lanes]")).to_be_visible()

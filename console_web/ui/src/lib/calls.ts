@@ -56,6 +56,13 @@ export const useCalls = defineStore('calls', () => {
     if (seat_id) await send({ type: 'call_back', call_id: call.call_id, seat_id })
   }
 
+  /** Dials a number from this seat: its own phone rings first. */
+  async function callOut(number: string, incident_id?: string): Promise<void> {
+    const seat_id = seat.need()
+    if (!seat_id) return
+    await send({ type: 'call_out', number, seat_id, ...(incident_id ? { incident_id } : {}) })
+  }
+
   async function settleCallback(call: CallView, reason: string): Promise<void> {
     await send({ type: 'settle_callback', call_id: call.call_id, reason })
   }
@@ -77,7 +84,7 @@ export const useCalls = defineStore('calls', () => {
   }
 
   return {
-    all, mine, waiting, callbacks, queue, answer, hangUp, callBack, settleCallback, setLanguage,
+    all, mine, waiting, callbacks, queue, answer, hangUp, callBack, callOut, settleCallback, setLanguage,
     setSurge, markNuisance, clearNuisance,
   }
 })

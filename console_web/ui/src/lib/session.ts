@@ -16,7 +16,7 @@ const PAGES: Record<Session['role'], string> = {
   admin: '/console.html',
   crew: '/tablet.html',
   hospital: '/arrivals.html',
-  supervisor: '/replay.html',
+  supervisor: '/monitor.html',
   system: '/console.html',
 }
 

@@ -1,12 +1,13 @@
 // The command line: short words in pinyin or English, each with what it wants and what it offers.
 
-import { useCalls } from '@/lib/calls'
+import { NUISANCE_REASONS, useCalls } from '@/lib/calls'
 import { lengthText } from '@/lib/clock'
 import { has, say, t } from '@/lib/i18n'
 import { shortNo } from '@/lib/incidents'
 import { PAUSE_REASONS, useSeat } from '@/lib/seat'
 import { CLOSE_REASONS, useDesk } from './desk'
 import { useProposals } from './proposals'
+import { useTalk, type ReachMode } from './talk'
 
 export interface Offer {
   /** What the line becomes when it is taken. */
@@ -30,6 +31,7 @@ export function useCommandLine() {
   const calls = useCalls()
   const seat = useSeat()
   const proposals = useProposals()
+  const talk = useTalk()
 
   /** The units whose plate ends in what was typed; free ones first. */
   function unitsBySuffix(typed: string) {
@@ -76,6 +78,18 @@ export function useCommandLine() {
     await desk.assign(found[0]!.unit_id)
   }
 
+  function reachOffers(word: string): Offer[] {
+    return talk.quick.map(({ label, number, seat_id }) => ({ line: `${word} ${number ?? seat_id}`, label: `${word} ${number ?? seat_id}`, hint: label }))
+  }
+
+  async function reach(mode: ReachMode, rest: string): Promise<string | void> {
+    const target = talk.targetOf(rest)
+    if (!talk.call) return 'no_call'
+    if (!target) return 'no_target'
+    talk.reaching = mode
+    await talk.reach(target)
+  }
+
   const commands: LineCommand[] = [
     { words: ['pc', 'send'], offers: unitOffers, run: sendUnit },
     {
@@ -88,6 +102,27 @@ export function useCommandLine() {
       },
     },
     { words: ['jt', 'answer'], run: () => calls.answer() },
+    {
+      words: ['dh', 'dial'],
+      offers: () => talk.quick.filter(({ number }) => number).map(({ label, number }) => ({ line: `dh ${number}`, label: `dh ${number}`, hint: label })),
+      run: (rest) => {
+        const target = talk.targetOf(rest)
+        return target?.number ? calls.callOut(target.number, desk.incident?.incident_id) : 'no_target'
+      },
+    },
+    { words: ['jr', 'add'], offers: () => reachOffers('jr'), run: (rest) => reach('add', rest) },
+    { words: ['zj', 'transfer'], offers: () => reachOffers('zj'), run: (rest) => reach('transfer', rest) },
+    { words: ['bc', 'hold'], run: () => talk.toggleHold() },
+    {
+      words: ['sr', 'nuisance'],
+      offers: () => reasonOffers('sr', 'nuisance', NUISANCE_REASONS),
+      run: (rest) => {
+        if (!desk.shownCall) return 'no_call'
+        const reason = reasonOf(rest, 'nuisance', NUISANCE_REASONS) ?? rest.trim()
+        return reason ? calls.markNuisance(desk.shownCall, reason) : 'no_reason'
+      },
+    },
+    { words: ['gf', 'surge'], run: (rest) => calls.setSurge(calls.queue?.surge_since_ms === undefined, rest.trim()) },
     { words: ['gd', 'hangup'], run: () => calls.hangUp() },
     {
       words: ['zt', 'pause'],
@@ -152,7 +187,7 @@ export function useCommandLine() {
     return commands
       .filter(({ words }) => words.some((known) => known.startsWith(word.toLowerCase())))
       .map(({ words, offers }) => ({
-        line: offers || words[0] === 'bz' ? `${words[0]} ` : words[0],
+        line: offers || ['bz', 'gf'].includes(words[0]) ? `${words[0]} ` : words[0],
         label: `${words[0]} · ${words[1]}`,
         hint: t(`line.${words[1]}`),
       }))

@@ -1,0 +1,61 @@
+// The supervisor's ear: which call is chosen, with which seat's phone one listens, and how.
+
+import { defineStore } from 'pinia'
+import { computed, ref, watch } from 'vue'
+import { send } from '@/lib/commands'
+import { t } from '@/lib/i18n'
+import { useSeat } from '@/lib/seat'
+import { toast } from '@/lib/toasts'
+import type { CallView, PartyMode, PartyView } from '@/lib/types'
+
+export const LISTEN_MODES = ['listen', 'whisper', 'barge'] as const satisfies readonly PartyMode[]
+const OVER_SHOWN = 12
+const KEY = 'd120.ear'
+
+export const useEar = defineStore('ear', () => {
+  const seat = useSeat()
+  const { store, live } = seat
+  const isBound = computed(() => live.session.value?.seat_id !== undefined)
+  const phone = ref(localStorage.getItem(KEY) ?? '')
+  const seatId = computed(() => live.session.value?.seat_id ?? phone.value.trim())
+  watch(phone, (value) => localStorage.setItem(KEY, value.trim()))
+
+  const talking = computed(() =>
+    store
+      .all('call')
+      .filter((call) => call.state === 'answered')
+      .sort((a, b) => (a.answered_at_ms ?? a.first_ring_at_ms) - (b.answered_at_ms ?? b.first_ring_at_ms)),
+  )
+  const over = computed(() =>
+    store
+      .all('call')
+      .filter((call) => call.ended_at_ms !== undefined)
+      .sort((a, b) => b.ended_at_ms! - a.ended_at_ms!)
+      .slice(0, OVER_SHOWN),
+  )
+  const chosenId = ref<string>()
+  const chosen = computed(() => talking.value.find((call) => call.call_id === chosenId.value) ?? talking.value[0])
+
+  function choose(call: CallView | undefined): void {
+    chosenId.value = call?.call_id
+  }
+  function step(by: 1 | -1): void {
+    const at = talking.value.findIndex((call) => call === chosen.value)
+    choose(talking.value[Math.min(talking.value.length - 1, Math.max(0, at + by))])
+  }
+  /** My own leg in this call. */
+  function mine(call: CallView): PartyView | undefined {
+    return call.listeners?.find((party) => party.seat_id === seatId.value && party.state !== 'leaving')
+  }
+  async function listen(call: CallView | undefined, mode: PartyMode): Promise<void> {
+    if (!call) return
+    choose(call)
+    if (seatId.value) await send({ type: 'listen_call', call_id: call.call_id, seat_id: seatId.value, mode })
+    else toast('bad', t('monitor.need_phone'))
+  }
+  async function leave(call: CallView | undefined): Promise<void> {
+    if (call && mine(call)) await send({ type: 'leave_call', call_id: call.call_id, seat_id: seatId.value })
+  }
+
+  return { store, isBound, phone, talking, over, chosen, choose, step, mine, listen, leave }
+})

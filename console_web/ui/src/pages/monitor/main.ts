@@ -1,0 +1,4 @@
+import MonitorPage from './MonitorPage.vue'
+import { startPage } from '@/lib/page'
+
+startPage(MonitorPage)
