@@ -55,6 +55,9 @@ class MosquittoSettings:
     keepalive_s_max: int = 60
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    tls_host: str = ""
+    tls_port: int = 0
+    """Where TLS is spoken beside the plain port; 0: the plain port itself speaks TLS."""
     command: str = "mosquitto"
 
 
@@ -87,7 +90,10 @@ def config_text(settings: MosquittoSettings) -> str:
     if not settings.allow_anonymous:
         lines += [f"password_file {folder / 'passwords'}", f"acl_file {folder / 'rules'}"]
     if settings.tls_certificate is not None and settings.tls_key is not None:
+        if settings.tls_port:
+            lines += [f"listener {settings.tls_port} {settings.tls_host}".rstrip()]
         lines += [f"certfile {settings.tls_certificate}", f"keyfile {settings.tls_key}"]
+        lines += ["tls_version tlsv1.2"]
     return "\n".join(lines) + "\n"
 
 
@@ -143,7 +149,8 @@ class Mosquitto:
     @property
     def url(self) -> str:
         """Where clients find it, without a user."""
-        scheme = "mqtts" if self._settings.tls_certificate else "mqtt"
+        is_tls = self._settings.tls_certificate is not None and not self._settings.tls_port
+        scheme = "mqtts" if is_tls else "mqtt"
         return f"{scheme}://{self._settings.host}:{self._settings.port}"
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dispatch.app import accounts, bench_chain, checks, planning, verify
+from dispatch.app import accounts, bench_chain, checks, devices, planning, verify
 from dispatch.app.parts import demo_settings
 from dispatch.app.run import RunOptions
 from dispatch.app.run import run as run_machine
@@ -19,6 +19,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure. --json prints one objec
 app.add_typer(bench, name="bench")
 bench_chain.register(bench)
 app.add_typer(accounts.app, name="user")
+app.add_typer(devices.app, name="vehicle")
 app.command()(planning.seats)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]

@@ -15,6 +15,8 @@ from dispatch.app.demo import FEED_PORT_OFFSET, SEATS
 from dispatch.app.ports import free_port, free_range
 from dispatch.app.settings import Settings, load, save
 from dispatch.contracts.errors import BadInput
+from dispatch.contracts.ids import UnitId
+from dispatch.contracts.things import Register
 from telephony.settings import (
     GatewaySettings,
     KamailioSettings,
@@ -99,24 +101,76 @@ def _with_urls(settings: Settings) -> Settings:
     vehicles = settings.vehicles
     if not vehicles.url:
         password = derived(settings.secret, "mqtt-core")
-        url = f"mqtt://core:{password}@{vehicles.host}:{vehicles.port}"
+        url = f"mqtt://core:{password}@{_plain_host(settings)}:{vehicles.port}"
         settings = replace(settings, vehicles=replace(vehicles, url=url))
     return settings
 
 
+def _plain_host(settings: Settings) -> str:
+    """Where the broker is spoken to without TLS: with a certificate, on this machine alone."""
+    return "127.0.0.1" if settings.vehicles.tls_certificate else settings.vehicles.host
+
+
 def own_broker(settings: Settings, *, by_url: bool) -> MosquittoSettings | None:
-    """Our own broker's settings; None when a broker's URL was given."""
+    """Our own broker's settings; None when a broker's URL was given.
+
+    Raises:
+        BadInput: a certificate without its key, or one that is not there.
+    """
     if by_url:
         return None
-    vehicles = settings.vehicles
+    vehicles, secret = settings.vehicles, settings.secret
+    files = {"tls_certificate": vehicles.tls_certificate, "tls_key": vehicles.tls_key}
+    for field, name in files.items():
+        if any(files.values()) and not Path(name).is_file():
+            raise BadInput(f"vehicles.{field}", f"{name!r} is no file", mend="give both, as PEM")
     return MosquittoSettings(
         folder=settings.mosquitto_path,
-        host=vehicles.host,
+        host=_plain_host(settings),
         port=vehicles.port,
         prefix=vehicles.prefix,
-        core_password=derived(settings.secret, "mqtt-core"),
-        fleet_passwords={"fleet": derived(settings.secret, "mqtt-fleet")},
+        core_password=derived(secret, "mqtt-core"),
+        vehicle_passwords={
+            UnitId(unit_id): vehicle_password(secret, unit_id) for unit_id in units_of(settings)
+        },
+        fleet_passwords={"fleet": derived(secret, "mqtt-fleet")} if settings.demo else {},
+        tls_certificate=Path(vehicles.tls_certificate) if vehicles.tls_certificate else None,
+        tls_key=Path(vehicles.tls_key) if vehicles.tls_key else None,
+        tls_host=vehicles.host,
+        tls_port=vehicles.tls_port if vehicles.tls_certificate else 0,
     )
+
+
+def vehicle_password(secret: str, unit_id: str) -> str:
+    """What a vehicle's device logs in with; its user is the unit's id."""
+    return derived(secret, f"mqtt-vehicle-{unit_id}")
+
+
+def secret_of(settings: Settings) -> str:
+    """The centre's secret: the settings' own, or the one that the first start made.
+
+    Raises:
+        BadInput: there is none yet.
+    """
+    before = _before(settings)
+    secret = settings.secret or (before.secret if before else "")
+    if not secret:
+        raise BadInput("secret", "is not made yet", mend="start the machine once, or set it")
+    return secret
+
+
+def units_of(settings: Settings) -> dict[str, str]:
+    """The plates of the register's units, by id.
+
+    Raises:
+        BadInput: there is no register, or it cannot be read.
+    """
+    path = settings.region_path / "register.json"
+    try:
+        register = msgspec.json.decode(path.read_bytes(), type=Register)
+    except (OSError, msgspec.DecodeError) as fault:
+        raise BadInput(str(path), str(fault), mend="see docs/region.md") from fault
+    return {str(unit.unit_id): unit.plate for unit in register.units}
 
 
 def gateway_settings(settings: Settings) -> GatewaySettings:
@@ -136,13 +190,17 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         kamailio=KamailioSettings(
             listen_host=sip.host,
             listen_port=sip.port,
+            advertise_host=sip.advertise_host,
             internal_port=sip.internal_port,
             sources=tuple(sources),
             peers=tuple(peers),
             phones=tuple(SeatPhone(user=s.phone, password=s.password) for s in settings.seats),
         ),
         pool=PoolSettings(
-            size=sip.workers, sip_port_base=sip.worker_port_base, rtp_port_base=sip.rtp_port_base
+            size=sip.workers,
+            sip_port_base=sip.worker_port_base,
+            rtp_port_base=sip.rtp_port_base,
+            rtp_host=sip.rtp_host,
         ),
     )
 

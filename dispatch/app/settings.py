@@ -40,6 +40,10 @@ class VehiclesPart(Part, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 1883
     prefix: str = "d120"
+    tls_certificate: str = ""
+    """PEM, with its chain. Vehicles then come to `tls_port`, and `port` is on loopback alone."""
+    tls_key: str = ""
+    tls_port: Port = 8883
 
 
 class SipPart(Part, frozen=True):
@@ -55,6 +59,10 @@ class SipPart(Part, frozen=True):
     """Networks that may send emergency calls."""
     peers: tuple[str, ...] = ()
     """`host:port` of trunks for calls to the outside, in the order to try."""
+    advertise_host: str = ""
+    """The address that others see, if it is not `host`: behind an address translation."""
+    rtp_host: str = ""
+    """The address in SDP; empty means `advertise_host`, or `host`."""
 
 
 class SeatPart(Part, frozen=True):
@@ -182,7 +190,16 @@ def load(path: Path) -> Settings:
         data_dir=str(base / settings.data_dir),
         region_dir=str(base / settings.region_dir) if settings.region_dir else "",
         osm_file=str(base / settings.osm_file) if settings.osm_file else "",
+        vehicles=msgspec.structs.replace(
+            settings.vehicles,
+            tls_certificate=_below(base, settings.vehicles.tls_certificate),
+            tls_key=_below(base, settings.vehicles.tls_key),
+        ),
     )
+
+
+def _below(base: Path, name: str) -> str:
+    return str(base / name) if name else ""
 
 
 def save(settings: Settings, path: Path) -> None:
