@@ -19,6 +19,8 @@ LEGS_MAX = 4
 METRONOME_PER_MIN_MIN = 100
 """Chest compressions, 100 to 120 a minute: docs/sources.md."""
 NUMBER = re.compile(r"^\+?[0-9*#]{3,32}$")
+DEAD_CODES = (404, 408, 480, 500, 503)
+"""What a phone that is off, away or mute ends with; busy and declined are answers of a person."""
 READY = (SeatState.FREE, SeatState.AFTER_CALL)
 """What a seat must be so that a colleague can be put through to it."""
 
@@ -104,7 +106,19 @@ def _lose(draft: Draft, command: cmd.LoseParty) -> None:
     )
     if party.hand_over:  # the transfer failed: the caller is where he was
         _resume(draft, draft.state.calls[call.call_id])
+    if party.seat_id is not None and _phone_is_dead(party, command.sip_code):
+        draft.add(
+            ev.SeatStateChanged(
+                seat_id=party.seat_id, state=SeatState.PAUSED, reason="phone_unreachable"
+            )
+        )
     acd.pair(draft)
+
+
+def _phone_is_dead(party: Party, sip_code: int) -> bool:
+    """As for a caller whom a seat's phone does not take: nobody else shall be sent there."""
+    never_came = not party.joined and not party.leaving and sip_code in DEAD_CODES
+    return party.was in READY and never_came
 
 
 # ---- what the seat asks for

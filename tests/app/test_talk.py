@@ -243,7 +243,7 @@ async def test_a_blind_transfer_happens_or_leaves_the_caller_at_his_seat(tmp_pat
         (left,) = await world.events(ev.PartyLeft)
         assert left.sip_code == 480
         assert the_call(world, call_id).seat_id == "01"
-        assert world.state.seats["02"].state is SeatState.FREE
+        assert world.state.seats["02"].reason == "phone_unreachable"
         await asyncio.sleep(SAY_S)
         await world.do(cmd.TransferCall(call_id=call_id, number="110"))
         assert (await police.expect(say.Incoming)).called == "110"

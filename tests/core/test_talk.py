@@ -134,7 +134,9 @@ def test_a_blind_transfer_happens_when_the_other_side_answers_and_else_not_at_al
     call = call_of(story, call_id)
     assert (call.seat_id, call.parties[0].hand_over) == (SEAT, True)
     types = story.types(cmd.LoseParty(call_ref="r1", party_id="1", sip_code=480, reason="dead"))
-    assert types == ["PartyLeft", "CallResumed"]
+    assert types == ["PartyLeft", "CallResumed", "SeatStateChanged"]
+    assert story.state.seats[OTHER_SEAT].reason == "phone_unreachable"
+    story.seat(OTHER_SEAT)
     story.do(cmd.TransferCall(call_id=call_id, seat_id=OTHER_SEAT))
     types = story.types(cmd.JoinParty(call_ref="r1", party_id="2"))
     assert types == ["PartyJoined", "CallTransferred"]
