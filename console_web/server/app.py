@@ -14,6 +14,7 @@ from console_web.server.faults import Fault
 from console_web.server.live import live_routes
 from console_web.server.recordings import Shelf
 from console_web.server.routes_files import file_routes
+from console_web.server.routes_locating import locating_routes
 from console_web.server.routes_look import look_routes
 from console_web.server.routes_people import people_routes
 from console_web.server.sessions import Sessions
@@ -51,6 +52,7 @@ def create_app(deps: WebDeps) -> FastAPI:
     app.include_router(live_routes(deps, sessions))
     app.include_router(people_routes(deps, sessions))
     app.include_router(look_routes(deps, sessions, shelf))
+    app.include_router(locating_routes(deps))
     app.include_router(file_routes(deps, sessions, shelf))
     return app
 

@@ -80,6 +80,8 @@ class WebSettings:
     allowed_origins: tuple[str, ...] = ()
     """Origins beside our own that may send commands, `https://host:port`."""
     command_limit_s: float = 10.0
+    aml_token: str = ""
+    """What the source of phones' locations must show; empty closes its door."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import assert_never
 
+import httpx
 import structlog
 import uvicorn
 from msgspec.structs import replace
@@ -38,6 +39,7 @@ from dispatch.app.demo import demo_accounts, with_feeds
 from dispatch.app.facts import fence_tasks
 from dispatch.app.feeds import FeedDesk
 from dispatch.app.health import Health
+from dispatch.app.locating import OPERATOR_CONNECTIONS, locating_desk
 from dispatch.app.logs import log_to_stderr
 from dispatch.app.looking import Looking
 from dispatch.app.metrics import Looks
@@ -108,6 +110,7 @@ class Core:
         self.live = LiveTable(FilterLimits(jump_kmh=JUMP_KMH * settings.pace))
         self._server: _Server | None = None
         self._cut: Finding | None = None
+        self._operator_http: httpx.AsyncClient | None = None
         self._fences: tuple[State, dict[UnitId, FenceTask]] = (self.sequencer.state, {})
 
     async def start(self) -> None:
@@ -160,8 +163,17 @@ class Core:
         )
         link = GatewayLink(settings.gateway_link, settings.secret, epoch, settings.node, clock)
         phones = {SeatId(seat.seat_id): seat.phone for seat in settings.seats}
+        self._operator_http = httpx.AsyncClient(limits=OPERATOR_CONNECTIONS)
+        self.locating = locating_desk(
+            settings, port=port, ids=ids, looking=self.looking, client=self._operator_http
+        )
         self.telephony = TelephonyDesk(
-            link=link, port=port, ids=ids, phones=phones, nearest=self.looking.nearest
+            link=link,
+            port=port,
+            ids=ids,
+            phones=phones,
+            nearest=self.looking.nearest,
+            on_offered=self.locating.offered,
         )
         self.avl = AvlService(
             broker=MqttBroker(settings.vehicles.url),
@@ -201,6 +213,7 @@ class Core:
                 demo=settings.demo,
                 demo_accounts=demo_accounts(self._register, settings) if settings.demo else (),
                 allowed_origins=settings.web.origins,
+                aml_token=settings.operator.aml_token,
             ),
             places=self.looking.places,
             nearest=self.looking.nearest,
@@ -287,6 +300,8 @@ class Core:
                 | ef.CallNumber()
             ):
                 self.telephony.perform(issued)
+            case ef.LookUpSubscriber() | ef.SendLocationLink():
+                self.locating.perform(issued)
             case ef.AlertUnit() | ef.RecallUnit():
                 self.vehicles.perform(issued)
             case ef.RankUnits(incident_id=incident_id):
@@ -316,6 +331,7 @@ class Core:
             self.vehicles.forget_old()
             tasks.create_task(self.allocation.run(), name="allocation")
             tasks.create_task(self.telephony.run(), name="telephony")
+            tasks.create_task(self.locating.run(), name="locating")
             tasks.create_task(self.vehicles.run(), name="vehicles")
             server = listener.server(host=feed.host, port=feed.port)
             tasks.create_task(self.feeds.run(self._delivery, server), name="feeds")
@@ -387,6 +403,8 @@ class Core:
         """Leave a snapshot for a quick start, and let go."""
         await self.sequencer.snapshot()
         await self.journal.close()
+        if self._operator_http is not None:
+            await self._operator_http.aclose()
         self._high_water.close()
 
 

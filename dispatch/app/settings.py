@@ -25,6 +25,8 @@ class WebPart(Part, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 8120
     origins: tuple[str, ...] = ()
+    public_url: str = ""
+    """How a caller's phone reaches us, `https://…`: it stands in the text messages with links."""
 
 
 class JournalPart(Part, frozen=True):
@@ -63,6 +65,21 @@ class SipPart(Part, frozen=True):
     """The address that others see, if it is not `host`: behind an address translation."""
     rtp_host: str = ""
     """The address in SDP; empty means `advertise_host`, or `host`."""
+
+
+class OperatorPart(Part, frozen=True):
+    """The telephone operator's services, each by HTTP; an empty URL means: there is none."""
+
+    subscriber_url: str = ""
+    """Whose number it is: asked for every call, with a limit of 300 ms."""
+    sms_url: str = ""
+    """Text messages to callers; `web.public_url` must be set too."""
+    token: str = ""
+    """Shown to both as a bearer token."""
+    reference_hosts: tuple[str, ...] = ()
+    """`host` or `host:port` of location servers that an INVITE may refer to."""
+    aml_token: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    """What the source of phones' locations (AML) must show; empty closes `/api/aml`."""
 
 
 class SeatPart(Part, frozen=True):
@@ -112,6 +129,7 @@ class Settings(Part, frozen=True):
     vehicles: VehiclesPart = VehiclesPart()
     sip: SipPart = SipPart()
     feed: FeedPart = FeedPart()
+    operator: OperatorPart = OperatorPart()
     roads: RoadsPart = RoadsPart()
     core: CoreSettings = CoreSettings()
 

@@ -12,6 +12,7 @@ from dispatch.app.clock import SystemIds
 from dispatch.contracts import effects as ef
 from dispatch.contracts import gateway as gw
 from dispatch.contracts.commands import (
+    Accepted,
     AnyCommand,
     ClearAlarm,
     CommandResult,
@@ -26,15 +27,15 @@ from dispatch.contracts.commands import (
     SeePhone,
     StoreRecording,
 )
-from dispatch.contracts.errors import BadInput, Dispatch120Error
-from dispatch.contracts.ids import CallRef, CommandId, SeatId
+from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.ids import CallId, CallRef, CommandId, SeatId
 from dispatch.contracts.ports import CommandPort
 from dispatch.contracts.things import Actor, Location, Position
 from dispatch.contracts.words import CallState, Role
 from dispatch.core.acd import places
 from dispatch.core.state import Call, State
 from telephony.client import GatewayLink
-from telephony.pidf import read_pidf
+from telephony.geolocation import best_presence
 
 ORDERS_MAX = 1000
 AWAY_MS_MAX = 3000
@@ -57,12 +58,14 @@ class TelephonyDesk:
         ids: SystemIds,
         phones: Mapping[SeatId, str],
         nearest: Callable[[Position], Awaitable[NearestHit | None]] | None = None,
+        on_offered: Callable[[CallId, gw.Offered], None] | None = None,
     ) -> None:
         self._link = link
         self._port = port
         self._ids = ids
         self._phones = phones
         self._nearest = nearest
+        self._on_offered = on_offered
         self._orders: asyncio.Queue[gw.Order] = asyncio.Queue(ORDERS_MAX)
         self.state = State()
         self.dropped = 0
@@ -196,7 +199,13 @@ class TelephonyDesk:
         if isinstance(command, OfferCall) and command.location is not None:
             command = replace(command, location=await self._with_address(command.location))
         command_id = f"gateway:{welcome.gateway_id}:{welcome.boot_id}:{report.seq}"
-        await self._submit(CommandId(command_id), command)
+        result = await self._submit(CommandId(command_id), command)
+        if isinstance(report, gw.Offered) and isinstance(result, Accepted):
+            self._offered(CallId(result.created), report)
+
+    def _offered(self, call_id: CallId, report: gw.Offered) -> None:
+        if call_id and self._on_offered is not None:
+            self._on_offered(call_id, report)
 
     def _command(self, report: gw.Report) -> AnyCommand | None:
         match report:
@@ -249,14 +258,12 @@ class TelephonyDesk:
 
     def _location(self, report: gw.Offered) -> Location | None:
         """Where the call says that it is; what cannot be read is counted, never guessed."""
-        if not report.pidf:
-            return None
-        try:
-            return read_pidf(report.pidf)
-        except BadInput as fault:
+        documents = tuple(filter(None, (report.pidf, *report.pidf_more)))
+        presence, faults = best_presence(documents)
+        for fault in faults:
             self.bad_locations += 1
             log.warning("location_unreadable", field=fault.field, fault=fault.fault)
-            return None
+        return presence.location
 
     async def _with_address(self, location: Location) -> Location:
         """A point also says how one would call it, so that a call-taker can ask about it."""
@@ -265,7 +272,7 @@ class TelephonyDesk:
         near = await self._nearest(location.position)
         return location if near is None else replace(location, address=near.address_zh)
 
-    async def _submit(self, command_id: CommandId, command: AnyCommand) -> None:
+    async def _submit(self, command_id: CommandId, command: AnyCommand) -> CommandResult:
         """Until the core has it: a report is acknowledged only after that."""
         envelope = Envelope(command_id=command_id, actor=GATEWAY, body=command)
         while True:
@@ -276,7 +283,7 @@ class TelephonyDesk:
                 await asyncio.sleep(0.1)
                 continue
             self._note(result, command)
-            return
+            return result
 
     def _note(self, result: CommandResult, command: AnyCommand) -> None:
         if isinstance(result, Refused):

@@ -29,6 +29,7 @@ from dispatch.contracts.things import (
     Patient,
     QueuePlan,
     Register,
+    Subscriber,
     UnitProposal,
     Vitals,
 )
@@ -189,7 +190,31 @@ class NoteDigit(Command, frozen=True, tag="note_digit"):
     digit: Annotated[str, msgspec.Meta(pattern="^[0-9A-D*#]$")]
 
 
+class LocateCaller(Command, frozen=True, tag="locate_caller"):
+    """Where a caller's phone is: by its number (AML; the call may come later), or by the call (a
+    location that was fetched, or one of a link with `link_id`).
+    """
+
+    location: Location
+    number: Short = ""
+    call_id: CallId | None = None
+    link_id: Short = ""
+
+
+class NoteSubscriber(Command, frozen=True, tag="note_subscriber"):
+    """What the operator knows of a call's number."""
+
+    call_id: CallId
+    subscriber: Subscriber
+
+
 # ---- from a seat
+
+
+class SendLocationLink(Command, frozen=True, tag="send_location_link"):
+    """Send the caller a text message with a link that gives us his phone's location."""
+
+    call_id: CallId
 
 
 class SetSeat(Command, frozen=True, tag="set_seat"):
@@ -519,6 +544,9 @@ AnyCommand = (
     | SeePhone
     | EndCall
     | StoreRecording
+    | LocateCaller
+    | NoteSubscriber
+    | SendLocationLink
     | SetSeat
     | AnswerCall
     | HangUpCall

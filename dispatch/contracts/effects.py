@@ -117,6 +117,21 @@ class CallNumber(Effect, frozen=True, tag="call_number"):
 TalkEffect = ShapeCall | DialParty | ChangeParty | LetPartyGo | HandOver | CallNumber
 
 
+class LookUpSubscriber(Effect, frozen=True, tag="look_up_subscriber"):
+    """Ask the operator whose number it is."""
+
+    call_id: CallId
+    number: str
+
+
+class SendLocationLink(Effect, frozen=True, tag="send_location_link"):
+    """Send the caller the link by text message. Durable."""
+
+    call_id: CallId
+    number: str
+    link_id: str
+
+
 class AlertUnit(Effect, frozen=True, tag="alert_unit"):
     """Send the mission to the vehicle until its device has it. Durable."""
 
@@ -158,6 +173,8 @@ AnyEffect = (
     | ReleaseCall
     | PlaceCall
     | TalkEffect
+    | LookUpSubscriber
+    | SendLocationLink
     | AlertUnit
     | RecallUnit
     | RankUnits
@@ -165,7 +182,7 @@ AnyEffect = (
     | SendFeed
 )
 
-DURABLE = (AlertUnit, RecallUnit, SendFeed)
+DURABLE = (AlertUnit, RecallUnit, SendFeed, SendLocationLink)
 
 
 class IssuedEffect(msgspec.Struct, frozen=True, kw_only=True):

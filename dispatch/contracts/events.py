@@ -29,6 +29,7 @@ from dispatch.contracts.things import (
     Patient,
     QueuePlan,
     Register,
+    Subscriber,
     UnitProposal,
     Vitals,
 )
@@ -395,6 +396,39 @@ class CallOutStarted(Event, frozen=True, tag="call_out_started.v1"):
     seat_id: SeatId
 
 
+class CallerLocated(Event, frozen=True, tag="caller_located.v1"):
+    """The call's location is known, or better than before. `link_id` is set when it came by the
+    link that was sent.
+    """
+
+    call_id: CallId
+    location: Location
+    link_id: str = ""
+
+
+class NumberLocated(Event, frozen=True, tag="number_located.v1"):
+    """A phone said where it is before its call came; kept for a while."""
+
+    number: str
+    location: Location
+
+
+class SubscriberNoted(Event, frozen=True, tag="subscriber_noted.v1"):
+    """What the operator knows of the number."""
+
+    call_id: CallId
+    subscriber: Subscriber
+
+
+class LocationLinkRequested(Event, frozen=True, tag="location_link_requested.v1"):
+    """A seat asked to send the caller a link; it is good once, and until `expires_at_ms`."""
+
+    call_id: CallId
+    link_id: str
+    number: str
+    expires_at_ms: int
+
+
 # ---- incidents
 
 
@@ -627,6 +661,10 @@ AnyEvent = (
     | CallTransferred
     | DigitPressed
     | CallOutStarted
+    | CallerLocated
+    | NumberLocated
+    | SubscriberNoted
+    | LocationLinkRequested
     | IncidentOpened
     | LocationSet
     | ComplaintChosen

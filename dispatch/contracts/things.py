@@ -35,6 +35,15 @@ class Location(Thing, frozen=True):
     place_id: PlaceId | None = None
 
 
+class Subscriber(Thing, frozen=True):
+    """What an operator knows of a number: the three fields (number, name, installed address)."""
+
+    number: str
+    name: str = ""
+    address: str = ""
+    position: Position | None = None
+
+
 class Fix(Thing, frozen=True):
     """One GPS fix of one unit. `at_ms` is the device's time of the fix, UTC."""
 

@@ -115,6 +115,10 @@ class LocationSource(StrEnum):
     ADDRESS = "address"
     MAP = "map"
     CALLER = "caller"
+    AML = "aml"
+    """The phone itself, by Advanced Mobile Location."""
+    LINK = "link"
+    """The phone's browser, by a link that we sent."""
 
 
 class StepSource(StrEnum):

@@ -9,7 +9,7 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.ids import CallId, CallRef, IncidentId, SeatId
 from dispatch.contracts.words import CallClass, CallState, SeatState
-from dispatch.core import incidents, plan, tally
+from dispatch.core import incidents, locating, plan, tally
 from dispatch.core.acd import WAITING, pair, placed
 from dispatch.core.draft import Draft
 from dispatch.core.numbers import counted
@@ -193,6 +193,7 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
         draft.add(ev.CallLinked(call_id=call_id, incident_id=linked))
     elif location is not None:
         incidents.open_for_call(draft, call_id)
+    locating.join_waiting(draft, call_id)
     if command.callback_of is None:
         pair(draft)
 

@@ -18,6 +18,7 @@ from dispatch.core import (
     calls,
     forward,
     incidents,
+    locating,
     missions,
     plan,
     seats,
@@ -116,6 +117,9 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     | cmd.SeePhone
     | cmd.EndCall
     | cmd.StoreRecording
+    | cmd.LocateCaller
+    | cmd.NoteSubscriber
+    | cmd.SendLocationLink
     | cmd.SetSeat
     | cmd.AnswerCall
     | cmd.HangUpCall
@@ -163,6 +167,12 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.end(draft, command)
         case cmd.StoreRecording():
             calls.store_recording(draft, command)
+        case cmd.LocateCaller():
+            locating.locate(draft, command)
+        case cmd.NoteSubscriber():
+            locating.note_subscriber(draft, command)
+        case cmd.SendLocationLink():
+            locating.send_link(draft, command)
         case cmd.SetSeat():
             seats.set_seat(draft, command)
             acd.pair(draft)

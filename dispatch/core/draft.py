@@ -23,6 +23,10 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A crew that has not acknowledged after this raises an alarm."""
     arrival_limit_ms: int = 60_000
     """An emergency department that has not acknowledged after this raises an alarm."""
+    locate_window_ms: int = 300_000
+    """A phone's location and its call belong together when they are not further apart."""
+    link_life_ms: int = 600_000
+    """How long the link to a caller's location is good."""
     day_offset_ms: int = 8 * 60 * 60 * 1000
     """Beijing's day names numbers."""
 

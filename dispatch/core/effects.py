@@ -42,6 +42,10 @@ def _asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.AnyEf
             if was.callback_of is not None and was.state is CallState.OFFERED:
                 return  # we dialled: the gateway has joined the two already
             yield ef.BridgeCall(call_ref=after.calls[call_id].call_ref, seat_id=seat_id)
+        case ev.CallOffered(call_id=call_id, caller_number=number, callback_of=None) if number:
+            yield ef.LookUpSubscriber(call_id=call_id, number=number)
+        case ev.LocationLinkRequested(call_id=call_id, link_id=link_id, number=number):
+            yield ef.SendLocationLink(call_id=call_id, number=number, link_id=link_id)
         case ev.CallReleaseRequested(call_id=call_id):
             yield ef.ReleaseCall(call_ref=after.calls[call_id].call_ref)
         case ev.CallbackRequested(call_id=call_id, seat_id=seat_id):

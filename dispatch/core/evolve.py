@@ -10,7 +10,18 @@ from msgspec.structs import replace
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import invariant
 from dispatch.contracts.events import Record
-from dispatch.core import arrivals, calls, forward, incidents, missions, plan, seats, system, talk
+from dispatch.core import (
+    arrivals,
+    calls,
+    forward,
+    incidents,
+    locating,
+    missions,
+    plan,
+    seats,
+    system,
+    talk,
+)
 from dispatch.core.effects import remember
 from dispatch.core.state import State
 
@@ -73,6 +84,13 @@ def _fold(state: State, record: Record) -> State:
             return talk.fold(state, event, at_ms)
         case ev.CallForwardRequested() | ev.CallForwarded() | ev.CallForwardFailed():
             return forward.fold(state, event, at_ms)
+        case (
+            ev.CallerLocated()
+            | ev.NumberLocated()
+            | ev.SubscriberNoted()
+            | ev.LocationLinkRequested()
+        ):
+            return locating.fold(state, event, at_ms)
         case (
             ev.IncidentOpened()
             | ev.LocationSet()

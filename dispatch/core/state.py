@@ -32,6 +32,7 @@ from dispatch.contracts.things import (
     Patient,
     QueuePlan,
     StationEntry,
+    Subscriber,
     UnitEntry,
     UnitProposal,
     Vitals,
@@ -74,6 +75,22 @@ class Party(Fact, frozen=True):
     was_reason: str = ""
 
 
+class LocationLink(Fact, frozen=True):
+    """A link to the caller's location. `state` is asked, sent, failed or used."""
+
+    link_id: str
+    asked_at_ms: int
+    expires_at_ms: int
+    state: str = "asked"
+
+
+class LocatedNumber(Fact, frozen=True):
+    """A phone's location whose call has not come yet."""
+
+    at_ms: int
+    location: Location
+
+
 class Call(Fact, frozen=True):
     """A call. See `dispatch.contracts.events.CallOffered` for its fields."""
 
@@ -96,6 +113,8 @@ class Call(Fact, frozen=True):
     callback_of: CallId | None = None
     callback_pending: bool = False
     recording: str = ""
+    subscriber: Subscriber | None = None
+    link: LocationLink | None = None
     call_class: CallClass = CallClass.EMERGENCY
     language: str = ""
     resumed: bool = False
@@ -303,6 +322,7 @@ class State(Fact, frozen=True):
     alarms: Mapping[str, Alarm] = {}
     pending: Mapping[EffectKey, IssuedEffect] = {}
     numbers: Mapping[str, int] = {}
+    located: Mapping[str, LocatedNumber] = {}
 
     def call_by_ref(self, call_ref: CallRef) -> Call | None:
         """The call that the gateway names so."""

@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
-from dispatch.contracts.effects import AlertUnit, RecallUnit, SendFeed
-from dispatch.contracts.ids import ArrivalId, MissionId
+from dispatch.contracts.effects import AlertUnit, RecallUnit, SendFeed, SendLocationLink
+from dispatch.contracts.ids import ArrivalId, CallId, MissionId
 from dispatch.contracts.things import Register
 from dispatch.contracts.words import CallState, UnitStatus
+from dispatch.core import locating
 from dispatch.core.draft import Draft
 from dispatch.core.seats import lacks_phone
 from dispatch.core.state import Alarm, Region, State, Unit
@@ -51,8 +52,10 @@ def fold(state: State, event: SystemEvent, at_ms: int) -> State:
         case ev.AlarmCleared(code=code):
             return replace(state, alarms={k: v for k, v in state.alarms.items() if k != code})
         case ev.EffectFailed(effect_key=key):
-            return _feed_failed(state, key)
-        case ev.EffectDone() | ev.CommandQuarantined():
+            return locating.link_settled(_feed_failed(state, key), key, "failed")
+        case ev.EffectDone(effect_key=key):
+            return locating.link_settled(state, key, "sent")
+        case ev.CommandQuarantined():
             return state
         case _:
             assert_never(event)
@@ -152,6 +155,8 @@ def settle_effect(draft: Draft, command: cmd.SettleEffect) -> None:
             raise_alarm(draft, f"feed_failed/{arrival_id}", command.failed_reason)
         case AlertUnit(mission_id=mission_id) | RecallUnit(mission_id=mission_id):
             raise_alarm(draft, f"unit_unreachable/{mission_id}", command.failed_reason)
+        case SendLocationLink(call_id=call_id):
+            raise_alarm(draft, f"location_link_failed/{call_id}", command.failed_reason)
         case _:
             raise_alarm(draft, f"effect_failed/{command.effect_key}", command.failed_reason)
 
@@ -192,8 +197,10 @@ def _clear_mended(draft: Draft) -> None:
     """Alarms about one thing go when the thing is mended, or is no more."""
     for code in tuple(draft.state.alarms):
         subject, _, of = code.partition("/")
-        if (subject == "feed_failed" and _feed_mended(draft.state, ArrivalId(of))) or (
-            subject == "unit_unreachable" and _unit_reached(draft.state, MissionId(of))
+        if (
+            (subject == "feed_failed" and _feed_mended(draft.state, ArrivalId(of)))
+            or (subject == "unit_unreachable" and _unit_reached(draft.state, MissionId(of)))
+            or (subject == "location_link_failed" and locating.link_mended(draft.state, CallId(of)))
         ):
             clear_alarm(draft, code)
 

@@ -21,7 +21,14 @@ from dispatch.contracts.ids import (
     UnitId,
     UserId,
 )
-from dispatch.contracts.things import HospitalProposal, Location, Patient, Position, Vitals
+from dispatch.contracts.things import (
+    HospitalProposal,
+    Location,
+    Patient,
+    Position,
+    Subscriber,
+    Vitals,
+)
 from dispatch.contracts.words import (
     Answer,
     CallClass,
@@ -120,6 +127,10 @@ class CallView(Entity, frozen=True):
     nuisance: NuisanceView | None = None
     forward_to: PartnerId | None = None
     """The partner centre that is being dialled, or that has the caller (state `forwarded`)."""
+    subscriber: Subscriber | None = None
+    """What the operator knows of the number."""
+    location_link: str = ""
+    """The link to the caller's location: asked, sent, failed, used; empty when none was sent."""
 
 
 class QuestionView(Entity, frozen=True):

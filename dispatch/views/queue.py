@@ -93,6 +93,8 @@ def call_view(state: State, call_id: CallId) -> CallView | None:
         callback_pending=call.callback_pending,
         earlier_calls=_earlier_calls(state, call),
         recorded=bool(call.recording),
+        subscriber=call.subscriber,
+        location_link=call.link.state if call.link is not None else "",
         call_class=call.call_class,
         language=call.language,
         resumed=call.resumed,

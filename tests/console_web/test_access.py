@@ -9,7 +9,7 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import AnyCommand
 from dispatch.contracts.ids import ArrivalId, CallId, IncidentId, MissionId, SeatId
 from dispatch.contracts.things import Location as Place
-from dispatch.contracts.things import Patient, Position, QueuePlan, Register, Vitals
+from dispatch.contracts.things import Patient, Position, QueuePlan, Register, Subscriber, Vitals
 from dispatch.contracts.words import (
     Answer,
     CloseReason,
@@ -73,6 +73,9 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.SeePhone(seat_id=SEAT),
         cmd.EndCall(call_ref="r", by="caller"),
         cmd.StoreRecording(call_ref="r", path="p", sha256="s", duration_ms=1, started_at_ms=1),
+        cmd.LocateCaller(number="13900000001", location=here),
+        cmd.NoteSubscriber(call_id=call_id, subscriber=Subscriber(number="1")),
+        cmd.SendLocationLink(call_id=call_id),
         cmd.SetSeat(seat_id=SEAT, state=SeatState.PAUSED, reason="x"),
         cmd.AnswerCall(call_id=call_id, seat_id=SEAT),
         cmd.HangUpCall(call_id=call_id),

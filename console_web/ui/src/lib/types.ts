@@ -343,6 +343,8 @@ export interface CallView {
   expected_wait_s?: number;
   nuisance?: NuisanceView;
   forward_to?: string;
+  subscriber?: Subscriber;
+  location_link?: string;
 }
 
 /** A seat asked to ring this call's number; the gateway offers the new call. */
@@ -357,6 +359,14 @@ export interface CallbackSettled {
   type: "callback_settled.v1";
   call_id: string;
   reason: string;
+}
+
+/** The call's location is known, or better than before. `link_id` is set when it came by the link that was sent. */
+export interface CallerLocated {
+  type: "caller_located.v1";
+  call_id: string;
+  location: Location;
+  link_id?: string;
 }
 
 /** What a hospital can do at any hour. */
@@ -669,6 +679,15 @@ export interface LoadRegister {
   register: Register;
 }
 
+/** Where a caller's phone is: by its number (AML; the call may come later), or by the call (a location that was fetched, or one of a link with `link_id`). */
+export interface LocateCaller {
+  type: "locate_caller";
+  location: Location;
+  number?: string;
+  call_id?: string;
+  link_id?: string;
+}
+
 /** Where somebody is. `accuracy_m` is a radius of 95 % confidence, None if unknown. */
 export interface Location {
   position: Position;
@@ -676,6 +695,15 @@ export interface Location {
   accuracy_m?: number;
   address?: string;
   place_id?: string;
+}
+
+/** A seat asked to send the caller a link; it is good once, and until `expires_at_ms`. */
+export interface LocationLinkRequested {
+  type: "location_link_requested.v1";
+  call_id: string;
+  link_id: string;
+  number: string;
+  expires_at_ms: number;
 }
 
 /** Where the incident is. */
@@ -686,7 +714,7 @@ export interface LocationSet {
 }
 
 /** Where a location came from; shown beside its accuracy. */
-export type LocationSource = "address" | "caller" | "map" | "sip";
+export type LocationSource = "address" | "aml" | "caller" | "link" | "map" | "sip";
 
 /** A further party is not in the call (any more). */
 export interface LoseParty {
@@ -769,6 +797,13 @@ export interface NoteDigit {
   digit: string;
 }
 
+/** What the operator knows of a call's number. */
+export interface NoteSubscriber {
+  type: "note_subscriber";
+  call_id: string;
+  subscriber: Subscriber;
+}
+
 /** One note. */
 export interface NoteView {
   at_ms: number;
@@ -799,6 +834,13 @@ export interface NuisanceView {
   by: string;
   marked_at_ms: number;
   expires_at_ms: number;
+}
+
+/** A phone said where it is before its call came; kept for a while. */
+export interface NumberLocated {
+  type: "number_located.v1";
+  number: string;
+  location: Location;
 }
 
 /** An INVITE came in. */
@@ -1153,6 +1195,12 @@ export interface SeePhone {
   seat_id: string;
 }
 
+/** Send the caller a text message with a link that gives us his phone's location. */
+export interface SendLocationLink {
+  type: "send_location_link";
+  call_id: string;
+}
+
 /** What was dialled says what language is wanted, or what kind of call it is. */
 export interface ServiceLine {
   called: string;
@@ -1264,6 +1312,21 @@ export interface StoreRecording {
   sha256: string;
   duration_ms: number;
   started_at_ms: number;
+}
+
+/** What an operator knows of a number: the three fields (number, name, installed address). */
+export interface Subscriber {
+  number: string;
+  name?: string;
+  address?: string;
+  position?: Position;
+}
+
+/** What the operator knows of the number. */
+export interface SubscriberNoted {
+  type: "subscriber_noted.v1";
+  call_id: string;
+  subscriber: Subscriber;
 }
 
 /** Surge mode: the reserve seats are rung, and nobody waits for a later group. */
@@ -1426,6 +1489,9 @@ export type AnyCommand =
   | SeePhone
   | EndCall
   | StoreRecording
+  | LocateCaller
+  | NoteSubscriber
+  | SendLocationLink
   | SetSeat
   | AnswerCall
   | HangUpCall
@@ -1516,6 +1582,10 @@ export type AnyEvent =
   | CallTransferred
   | DigitPressed
   | CallOutStarted
+  | CallerLocated
+  | NumberLocated
+  | SubscriberNoted
+  | LocationLinkRequested
   | IncidentOpened
   | LocationSet
   | ComplaintChosen

@@ -1,0 +1,1 @@
+"""A simulated telephone operator: whose number it is, text messages, phones' locations."""
