@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import HospitalId
@@ -70,6 +71,14 @@ def first_number(now_ms: int) -> int:
     return (now_ms + 8 * 3_600_000) % 86_400_000 // 60_000 * 6 + 1
 
 
+def house_numbers(hospital_ids: Sequence[HospitalId], seed: int) -> dict[HospitalId, int]:
+    """Two digits that begin each hospital's numbers: no two hospitals ever give the same."""
+    drawn = random.Random(f"{seed}/houses").sample(
+        range(10, max(100, 10 + len(hospital_ids))), len(hospital_ids)
+    )
+    return dict(zip(hospital_ids, drawn, strict=True))
+
+
 async def serve(args: argparse.Namespace) -> None:
     """All hospitals until SIGINT or SIGTERM."""
     reply_to = address(args.reply_to, "--reply-to")
@@ -81,7 +90,9 @@ async def serve(args: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as tasks:
         running = []
-        for hospital_id, listen in hospitals(args).items():
+        listening = hospitals(args)
+        houses = house_numbers(tuple(listening), args.seed)
+        for hospital_id, listen in listening.items():
             his = HisSimulator(
                 hospital_id=hospital_id,
                 listen=listen,
@@ -90,6 +101,7 @@ async def serve(args: argparse.Namespace) -> None:
                 rng=random.Random(f"{args.seed}/{hospital_id}"),
                 behaviour=preset(odd.get(hospital_id, args.behaviour)),
                 first_number=first_number(clock.now_ms()),
+                house=houses[hospital_id],
             )
             running.append(tasks.create_task(his.run(), name=f"his-{hospital_id}"))
             await his.ready.wait()

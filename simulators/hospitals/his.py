@@ -74,6 +74,7 @@ class HisSimulator:
         rng: random.Random,
         behaviour: Behaviour | None = None,
         first_number: int = 1,
+        house: int = 0,
     ) -> None:
         self.hospital_id = hospital_id
         self.behaviour = behaviour or Behaviour()
@@ -89,6 +90,7 @@ class HisSimulator:
         self._seen: set[str] = set()
         self._sent = 0
         self._next_number = first_number
+        self._house = house
         self._away_for_s = 0.0
         self._nudge = asyncio.Event()
 
@@ -206,7 +208,8 @@ class HisSimulator:
     def _number(self) -> str:
         day = datetime.fromtimestamp(self._clock.now_ms() / 1000, tz=UTC).astimezone(BEIJING)
         number, self._next_number = self._next_number, self._next_number + 1
-        return f"ZY{day:%Y%m%d}-{number:04d}"
+        house = f"{self._house:02d}" if self._house else ""
+        return f"ZY{day:%Y%m%d}-{house}{number:04d}"
 
     def _update(self, visit: SimVisit, heard: Message) -> None:
         visit.name = heard.require("PID").get(5)

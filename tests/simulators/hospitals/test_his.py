@@ -23,7 +23,7 @@ from dispatch.hospital.inbound import AckCode, AdmissionNotice
 from dispatch.hospital.listener import AdmissionListener
 from dispatch.hospital.messages import Dialect, control_id, feed_message
 from dispatch.hospital.mllp import MllpClient
-from simulators.hospitals.__main__ import address, first_number, hospitals, parser
+from simulators.hospitals.__main__ import address, first_number, hospitals, house_numbers, parser
 from simulators.hospitals.behaviour import PRESETS, Behaviour, preset
 from simulators.hospitals.his import HisSimulator
 from tests.hospital.builders import (
@@ -230,3 +230,23 @@ async def test_the_command_line_serves_and_ends() -> None:
             process.send_signal(signal.SIGTERM)
             await process.communicate()
     assert process.returncode == 0
+
+
+def test_no_two_hospitals_give_the_same_number() -> None:
+    ids = tuple(HospitalId(f"H{n:02d}") for n in range(40))
+    houses = house_numbers(ids, 120)
+    assert houses == house_numbers(ids, 120)
+    assert houses != house_numbers(ids, 121)
+    numbers = set()
+    for hospital_id in ids:
+        his = HisSimulator(
+            hospital_id=hospital_id,
+            listen=("127.0.0.1", 0),
+            reply_to=("127.0.0.1", 9),
+            clock=RealClock(),
+            rng=random.Random(1),
+            first_number=5425,
+            house=houses[hospital_id],
+        )
+        numbers |= {his._number() for _ in range(3)}
+    assert len(numbers) == 3 * len(ids)
