@@ -58,6 +58,7 @@ from dispatch.core.draft import Context
 from dispatch.core.evolve import evolve
 from dispatch.core.state import State, empty
 from dispatch.views.entities import IncidentView
+from dispatch.views.history import IncidentHistory
 from dispatch.views.render import render
 from triage.load import load_bundled
 
@@ -223,6 +224,9 @@ class FakeCentre:
             self.tell(cmd.LoadRegister(register=self.register))
             self.tell(cmd.ConfigureSeats(plan=PLAN))
         self.hub.reset(self.state)
+        self.hub.history = IncidentHistory()
+        for record in self.records:
+            self.hub.history.fold(record)
         for unit_id in self.state.units:
             self.fleet.fixes[unit_id] = Fix(
                 unit_id=unit_id, at_ms=self.clock.now_ms(), position=near(self.chance)

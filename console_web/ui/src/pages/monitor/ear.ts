@@ -16,6 +16,8 @@ export const useEar = defineStore('ear', () => {
   const seat = useSeat()
   const { store, live } = seat
   const isBound = computed(() => live.session.value?.seat_id !== undefined)
+  /** A call-taker sees the wall and hears nobody. */
+  const mayListen = computed(() => ['supervisor', 'admin'].includes(live.session.value?.role ?? ''))
   const phone = ref(localStorage.getItem(KEY) ?? '')
   const seatId = computed(() => live.session.value?.seat_id ?? phone.value.trim())
   watch(phone, (value) => localStorage.setItem(KEY, value.trim()))
@@ -48,7 +50,7 @@ export const useEar = defineStore('ear', () => {
     return call.listeners?.find((party) => party.seat_id === seatId.value && party.state !== 'leaving')
   }
   async function listen(call: CallView | undefined, mode: PartyMode): Promise<void> {
-    if (!call) return
+    if (!call || !mayListen.value) return
     choose(call)
     if (seatId.value) await send({ type: 'listen_call', call_id: call.call_id, seat_id: seatId.value, mode })
     else toast('bad', t('monitor.need_phone'))
@@ -57,5 +59,5 @@ export const useEar = defineStore('ear', () => {
     if (call && mine(call)) await send({ type: 'leave_call', call_id: call.call_id, seat_id: seatId.value })
   }
 
-  return { store, isBound, phone, talking, over, chosen, choose, step, mine, listen, leave }
+  return { store, isBound, mayListen, phone, talking, over, chosen, choose, step, mine, listen, leave }
 })
