@@ -13,12 +13,11 @@ from typing import assert_never
 
 import pjsua2 as pj
 
-from telephony import mixing
 from telephony import worker_messages as wire
 from telephony.recordings import leg_name, sealed
 from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
+from telephony.worker_mixer import Mixer
 from telephony.worker_parties import AUTO_ANSWER, Parties
-from telephony.worker_sound import Board, Sounds
 
 LEGS_MAX = 4
 """As PJSIP's wheel is compiled."""
@@ -64,12 +63,7 @@ class EmergencyCall:
         self._caller: Leg | None = None
         self._seat: Leg | None = None
         self._leaving: list[Leg] = []
-        self._announcing = False
-        self._held = False
-        self._muted = False
         self._digits = 0
-        self._sounds = Sounds(settings, lambda: self._file(CENTRE))
-        self._board = Board()
         self._parties = Parties(
             call_ref=call_ref,
             account=account,
@@ -79,6 +73,7 @@ class EmergencyCall:
             now_ms=now_ms,
             file=lambda: self._file(PARTY),
         )
+        self._mixer = Mixer(settings, self._parties, lambda: self._file(CENTRE))
         self._seat_id = ""
         self._deadline_ms: int | None = None
         self._told_over = False
@@ -99,8 +94,7 @@ class EmergencyCall:
     def hold(self, place: int = 0) -> None:
         """Answer with the announcement, and the place in the queue where it is not 0."""
         if self._stage in {Stage.RINGING, Stage.HELD} and self._caller is not None:
-            if self._sounds.set_place(place):
-                self._board.forget(mixing.ANNOUNCEMENT)
+            self._mixer.set_place(place)
             self._answer()
             self._stage = Stage.HELD
             self._announce()
@@ -109,7 +103,8 @@ class EmergencyCall:
         """Anything that a joined call can be asked for."""
         match order:
             case wire.Talk():
-                self._shape(order)
+                if self._stage is Stage.JOINED:
+                    self._mixer.shape(order)
             case wire.AddParty() if self._stage is Stage.JOINED:
                 self._parties.add(order, self._shown(), room=self._legs() < LEGS_MAX)
             case wire.AddParty():
@@ -133,33 +128,17 @@ class EmergencyCall:
         self._remix()
         self._parties.hang_up()
 
-    def _shape(self, order: wire.Talk) -> None:
-        if self._stage is not Stage.JOINED:
-            return
-        self._held, self._muted = order.held, order.muted
-        self._beat(order.metronome_per_min)
-
     def _hand_over(self, order: wire.HandOver) -> None:
         leg = self._parties.promote(order.party_id)
         if leg is None or self._stage is not Stage.JOINED:
             return
         old, self._seat = self._seat, leg
-        self._board.forget(SEAT)
-        self._board.forget(order.party_id)
+        self._mixer.forget(SEAT)
+        self._mixer.forget(order.party_id)
         self._seat_id = order.seat_id
-        self._plain()
+        self._mixer.plain()
         if old is not None:
             self._leave(old)
-
-    def _plain(self) -> None:
-        """Nobody held, nobody muted, no metronome."""
-        self._held = self._muted = False
-        self._beat(0)
-
-    def _beat(self, per_min: int) -> None:
-        if per_min != self._sounds.per_min:
-            self._board.forget(mixing.BEAT)
-            self._sounds.set_metronome(per_min)
 
     def _legs(self) -> int:
         present = [leg for leg in (self._caller, self._seat) if leg is not None]
@@ -170,7 +149,7 @@ class EmergencyCall:
         if self._stage is Stage.ENDING or self._placing:
             return
         self._answer()
-        self._plain()
+        self._mixer.plain()
         if self._stage is not Stage.JOINED and self._seat is not None:
             self._leave(self._seat)
             self._seat = None
@@ -245,35 +224,12 @@ class EmergencyCall:
             self._caller.reply(200)
 
     def _announce(self) -> None:
-        self._announcing = True
+        self._mixer.announce()
         self._remix()
 
     def _remix(self) -> None:
-        """Connect who shall hear whom; what nobody hears stops playing."""
-        if self._stage is Stage.ENDING:
-            return
-        caller, seat = self._caller, self._seat
-        wanted = mixing.wires(
-            mixing.Scene(
-                caller=caller is not None and caller.media is not None,
-                seat=seat is not None and seat.confirmed and seat.media is not None,
-                parties=self._parties.modes(),
-                announcing=self._announcing,
-                held=self._held,
-                muted=self._muted,
-                beating=self._sounds.per_min > 0,
-            )
-        )
-        self._board.apply(wanted, self._media_of)
-        self._sounds.keep(source for source, _ in wanted)
-
-    def _media_of(self, name: str, make: bool) -> pj.AudioMedia | None:  # noqa: FBT001 - a call-back
-        if name in mixing.SOUNDS:
-            return self._sounds.media(name) if make else self._sounds.playing(name)
-        if name in {CALLER, SEAT}:
-            leg = self._caller if name == CALLER else self._seat
-            return leg.media if leg is not None else None
-        return self._parties.media(name)
+        if self._stage is not Stage.ENDING:
+            self._mixer.connect(self._caller, self._seat)
 
     def _on_digit(self, leg: Leg, digit: str) -> None:
         if leg is self._caller and digit and self._digits < DIGITS_MAX:
@@ -293,7 +249,7 @@ class EmergencyCall:
             phone, headers = "partner", {"X-Leg": "partner", "X-Partner": f"<{partner}>"}
             limit_s = self._settings.place_answer_timeout_s
         old, self._seat = self._seat, leg
-        self._board.forget(SEAT)
+        self._mixer.forget(SEAT)
         if old is not None:
             self._leave(old)
         uri = f"sip:{phone}@{self._settings.kamailio}"
@@ -324,10 +280,10 @@ class EmergencyCall:
     def _on_media(self, leg: Leg) -> None:
         party = self._parties.of(leg)
         if party is not None:
-            self._board.forget(party.party_id)
+            self._mixer.forget(party.party_id)
             self._parties.on_media(party)
         elif leg in {self._caller, self._seat}:
-            self._board.forget(CALLER if leg is self._caller else SEAT)
+            self._mixer.forget(CALLER if leg is self._caller else SEAT)
             leg.record(lambda: self._file(leg.side))
         self._remix()
         self._join_if_whole()
@@ -349,7 +305,7 @@ class EmergencyCall:
             return
         if caller.media is None or seat.media is None or self._stage is Stage.ENDING:
             return
-        self._announcing = False
+        self._mixer.hush()
         self._remix()
         if self._stage is not Stage.JOINED:
             self._stage = Stage.JOINED
@@ -368,21 +324,21 @@ class EmergencyCall:
         leg.close()
         party = self._parties.of(leg)
         if party is not None:
-            self._board.forget(party.party_id)
+            self._mixer.forget(party.party_id)
             self._parties.on_gone(party, event)
             self._remix()
         elif leg in self._leaving:
             self._leaving.remove(leg)
         elif leg is self._caller:
             self._caller = None
-            self._board.forget(CALLER)
+            self._mixer.forget(CALLER)
             if self._placing:
                 self._not_placed(event.sip_code, event.reason)
             else:
                 self._finish(CALLER, event.sip_code)
         elif leg is self._seat:
             self._seat = None
-            self._board.forget(SEAT)
+            self._mixer.forget(SEAT)
             if self._stage is Stage.DIALLING_SEAT:
                 self._seat_failed(event.sip_code, event.reason)
             elif self._stage is Stage.DIALLING_NUMBER:
@@ -396,7 +352,7 @@ class EmergencyCall:
             self._not_placed(sip_code, reason)
             return
         self._stage = Stage.HELD
-        self._plain()
+        self._mixer.plain()
         self._announce()
         self._tell(
             wire.SeatLost(
@@ -432,8 +388,7 @@ class EmergencyCall:
     def _end_legs(self, sip_code: int) -> None:
         self._stage = Stage.ENDING
         self._deadline_ms = None
-        self._board.clear()
-        self._sounds.keep(())
+        self._mixer.stop()
         self._parties.end()
         for leg in (self._caller, self._seat):
             if leg is not None:

@@ -86,3 +86,64 @@ def test_only_calls_without_an_order_are_unattended_and_once() -> None:
     [todo] = book.unattended(1000, 1000)
     assert todo.worker == "w1"
     assert book.unattended(5000, 1000) == []
+
+
+def test_orders_in_a_call_go_to_its_worker_and_reports_come_back() -> None:
+    book = CallBook("g")
+    book.heard("w1", invited(), 0)
+    orders: dict[gw.TalkOrder, wire.ToWorker] = {
+        gw.OrderTalk(order_id="1", call_ref="r1", held=True, metronome_per_min=110): wire.Talk(
+            call_ref="r1", held=True, metronome_per_min=110
+        ),
+        gw.OrderAddParty(order_id="2", call_ref="r1", party_id="1", number="110"): wire.AddParty(
+            call_ref="r1", party_id="1", number="110"
+        ),
+        gw.OrderPartyMode(
+            order_id="3", call_ref="r1", party_id="1", mode="whisper"
+        ): wire.PartyMode(call_ref="r1", party_id="1", mode="whisper"),
+        gw.OrderHandOver(order_id="4", call_ref="r1", party_id="1", seat_id="02"): wire.HandOver(
+            call_ref="r1", party_id="1", seat_id="02"
+        ),
+        gw.OrderDropParty(order_id="5", call_ref="r1", party_id="1"): wire.DropParty(
+            call_ref="r1", party_id="1"
+        ),
+    }
+    for order, line in orders.items():
+        todo, reports = book.order(order, [], at_ms=0, now_ms=0)
+        assert todo is not None
+        assert (todo.worker, todo.line, reports) == ("w1", line, [])
+    up, gone, digit = (
+        book.heard("w1", line, 0)[0]
+        for line in (
+            wire.PartyUp(at_ms=1, call_ref="r1", party_id="1"),
+            wire.PartyGone(at_ms=2, call_ref="r1", party_id="1", sip_code=486, reason="Busy"),
+            wire.Digit(at_ms=3, call_ref="r1", digit="#"),
+        )
+    )
+    assert isinstance(up, gw.PartyUp)
+    assert isinstance(gone, gw.PartyGone)
+    assert (gone.sip_code, gone.reason) == (486, "Busy")
+    assert isinstance(digit, gw.DigitPressed)
+    assert digit.digit == "#"
+
+
+def test_a_placed_call_that_the_core_named_is_not_offered_again() -> None:
+    book = CallBook("g")
+    named = gw.OrderPlace(
+        order_id="o1", callback_of="", number="110", seat_id="01", phone="8001", call_ref="out-1"
+    )
+    todo, _ = book.order(named, ["w0"], at_ms=7, now_ms=0)
+    assert todo is not None
+    assert isinstance(todo.line, wire.Place)
+    assert todo.line.call_ref == "out-1"
+    joined = wire.Joined(at_ms=9, call_ref="out-1", seat_id="01", placed=True)
+    [connected] = book.heard("w0", joined, 0)
+    assert isinstance(connected, gw.Connected)
+    [ended] = book.heard("w0", wire.Over(at_ms=9, call_ref="out-1", by="caller"), 1)
+    assert isinstance(ended, gw.Ended)
+    refused = gw.OrderPlace(
+        order_id="o2", callback_of="", number="1", seat_id="01", phone="8001", call_ref="out-2"
+    )
+    _, [failed] = book.order(refused, [], at_ms=9, now_ms=0)
+    assert isinstance(failed, gw.PlaceFailed)
+    assert failed.call_ref == "out-2"

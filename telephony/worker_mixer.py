@@ -1,0 +1,89 @@
+"""How one call sounds: who is held or muted, what plays, and the connections that follow."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pjsua2 as pj
+
+from telephony import mixing
+from telephony import worker_messages as wire
+from telephony.worker_legs import CALLER, SEAT, Leg
+from telephony.worker_parties import Parties
+from telephony.worker_sound import Board, Sounds
+
+
+class Mixer:
+    """`connect` after every change; `forget` an end whose port is gone or new."""
+
+    def __init__(
+        self, settings: wire.WorkerSettings, parties: Parties, file: Callable[[], Path]
+    ) -> None:
+        self._parties = parties
+        self._sounds = Sounds(settings, file)
+        self._board = Board()
+        self._legs: dict[str, Leg | None] = {}
+        self._announcing = False
+        self._held = False
+        self._muted = False
+
+    def shape(self, order: wire.Talk) -> None:
+        """Hold, mute and metronome as told."""
+        self._held, self._muted = order.held, order.muted
+        self._beat(order.metronome_per_min)
+
+    def plain(self) -> None:
+        """Nobody held, nobody muted, no metronome."""
+        self._held = self._muted = False
+        self._beat(0)
+
+    def announce(self) -> None:
+        """The caller hears the announcement, and nobody else."""
+        self._announcing = True
+
+    def set_place(self, place: int) -> None:
+        """What the announcement says of the queue from now on."""
+        if self._sounds.set_place(place):
+            self._board.forget(mixing.ANNOUNCEMENT)
+
+    def hush(self) -> None:
+        """No announcement any more."""
+        self._announcing = False
+
+    def forget(self, end: str) -> None:
+        """This end's connections went with its port."""
+        self._board.forget(end)
+
+    def connect(self, caller: Leg | None, seat: Leg | None) -> None:
+        """Connect who shall hear whom; what nobody hears stops playing."""
+        self._legs = {CALLER: caller, SEAT: seat}
+        wanted = mixing.wires(
+            mixing.Scene(
+                caller=caller is not None and caller.media is not None,
+                seat=seat is not None and seat.confirmed and seat.media is not None,
+                parties=self._parties.modes(),
+                announcing=self._announcing,
+                held=self._held,
+                muted=self._muted,
+                beating=self._sounds.per_min > 0,
+            )
+        )
+        self._board.apply(wanted, self._media_of)
+        self._sounds.keep(source for source, _ in wanted)
+
+    def stop(self) -> None:
+        """The call is over."""
+        self._board.clear()
+        self._sounds.keep(())
+
+    def _beat(self, per_min: int) -> None:
+        if per_min != self._sounds.per_min:
+            self._board.forget(mixing.BEAT)
+            self._sounds.set_metronome(per_min)
+
+    def _media_of(self, name: str, make: bool) -> pj.AudioMedia | None:  # noqa: FBT001 - a call-back
+        if name in mixing.SOUNDS:
+            return self._sounds.media(name) if make else self._sounds.playing(name)
+        if name in self._legs:
+            leg = self._legs[name]
+            return leg.media if leg is not None else None
+        return self._parties.media(name)
