@@ -399,6 +399,7 @@ class Keeper:
             case IsrSet(epoch=epoch):
                 if self.writes and epoch == self.epoch:
                     self.writer.confirmed(message, now_ms)
+                    yield from self._alarm("no_standby", on=self.writer.isr == {self.node})
                     yield from self._commit(now_ms)
             case Told():
                 yield from self._told(message, now_ms)

@@ -1,0 +1,424 @@
+"""One machine of the pair, alive: runs the keeper, its links, its journal's replication.
+
+The core stands behind `PairApp`. It asks `committed` after each append and tells people only then.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar, assert_never, cast
+
+import msgspec
+import structlog
+
+from dispatch.contracts.errors import JournalUnavailable, StaleEpoch
+from failover.happened import (
+    AnyDo,
+    AnyHappened,
+    Commit,
+    Cut,
+    Drained,
+    Follow,
+    FromPeer,
+    FromWitness,
+    HandOverWanted,
+    Open,
+    Opened,
+    Pause,
+    Quiet,
+    Resume,
+    Role,
+    SetAlarm,
+    StepDown,
+    Tailed,
+    Tick,
+    ToPeer,
+    ToWitness,
+    Written,
+)
+from failover.keeper import Keeper
+from failover.link import Link
+from failover.messages import Between, FromVoter, Message
+from failover.replication import Entry, Replication, set_aside
+from failover.settings import Address, PairSettings
+
+TICK_S = 0.025
+RETRY_S = 0.1
+INBOX_MAX = 10_000
+
+_T = TypeVar("_T")
+_Got = Callable[[str, Message], None]
+_Work = Coroutine[None, None, None]
+
+log = structlog.get_logger("pair")
+
+
+class PairApp(Protocol):
+    """What the core does for the pair."""
+
+    async def fold(self, entries: Sequence[Entry]) -> None:
+        """As the follower: these records follow on the last ones; take them into memory."""
+        ...
+
+    async def forget(self) -> None:
+        """Another history is there: begin again, `fold` starts with the first record."""
+        ...
+
+    async def open(self, epoch: int) -> int:
+        """The journal is the primary of `epoch`: append `EpochOpened`; its seq."""
+        ...
+
+    async def pause(self) -> int:
+        """Begin no new append; when the last one is done, its seq."""
+        ...
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        ...
+
+    def opened(self, epoch: int) -> None:
+        """This machine writes now."""
+        ...
+
+    def step_down(self) -> None:
+        """It writes no more: drop what waits, act no more."""
+        ...
+
+    def alarm(self, code: str, *, on: bool) -> None:
+        """Raise or clear an alarm."""
+        ...
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """For `pair status`, the metrics and the screens."""
+
+    node: str
+    role: str
+    epoch: int
+    seq: int
+    committed_seq: int
+    peer_seq: int
+    in_sync: tuple[str, ...]
+    channels: dict[str, bool]
+    witness: bool
+    alarms: tuple[str, ...]
+    bad_frames: int
+
+    @property
+    def lag(self) -> int:
+        """Records that the other machine has not acknowledged."""
+        return self.seq - self.peer_seq
+
+
+def monotonic_ms() -> int:
+    """A clock that goes on while the machine sleeps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+class PairMachine:
+    """`run` until cancelled. The journal's server must be up; it is told what to be here."""
+
+    def __init__(
+        self,
+        settings: PairSettings,
+        *,
+        app: PairApp,
+        journal_url: str,
+        journal_folder: Path | None,
+    ) -> None:
+        """`journal_folder` is where an own server keeps its files, for copies of lost tails."""
+        self.settings = settings
+        self.app = app
+        self.replication = Replication(
+            journal_url,
+            secret=settings.secret,
+            bind=settings.journal_bind,
+            port=settings.journal_port,
+        )
+        self.keeper: Keeper | None = None
+        self.alarms: set[str] = set()
+        self._folder = journal_folder
+        self._inbox: asyncio.Queue[AnyHappened] = asyncio.Queue(INBOX_MAX)
+        self._work: asyncio.Task[None] | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._folded: Entry | None = None
+        self._wrote = False
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._witness = self._link("witness", "witness", self._from_witness)
+        self._channels = [
+            self._link(settings.peer, channel.name, self._from_peer)
+            for channel in settings.channels
+        ]
+
+    def _link(self, other: str, channel: str, got: _Got) -> Link:
+        s = self.settings
+        return Link(name=s.node, other=other, channel=channel, secret=s.secret, got=got)
+
+    # ---- for the core
+
+    async def committed(self, epoch: int, seq: int) -> None:
+        """After an append: until it may be told to people.
+
+        Raises:
+            StaleEpoch: somebody else writes; nobody may be told.
+        """
+        keeper = self._keeper()
+        if not keeper.writes or keeper.epoch != epoch:
+            raise StaleEpoch(f"{self.settings.node} does not write epoch {epoch}")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((epoch, seq, done))
+        self._happened(Written(epoch=epoch, seq=seq))
+        await done
+
+    def may_answer(self) -> bool:
+        """Whether what was committed before may be told again at this moment."""
+        return self.keeper is not None and self.keeper.may_answer(monotonic_ms())
+
+    def hand_over(self) -> None:
+        """Let the other machine write; see `status` for what became of it."""
+        self._happened(HandOverWanted())
+
+    def status(self) -> Status:
+        """Everything in one look."""
+        keeper = self._keeper()
+        links = [*self._channels, self._witness]
+        return Status(
+            node=self.settings.node,
+            role=keeper.said_role,
+            epoch=keeper.epoch,
+            seq=keeper.own_seq,
+            committed_seq=keeper.writer.committed_seq if keeper.writes else 0,
+            peer_seq=keeper.writer.peer_seq if keeper.writes else 0,
+            in_sync=tuple(sorted(keeper.writer.isr)) if keeper.writes else (),
+            channels={link.channel: link.up for link in self._channels},
+            witness=self._witness.up,
+            alarms=tuple(sorted(self.alarms)),
+            bad_frames=sum(link.bad_frames for link in links),
+        )
+
+    # ---- running
+
+    async def run(self) -> None:
+        """Hold the journal, fold what it has, take part."""
+        await self.replication.hold()
+        await self._fold_own()
+        last = self._folded
+        settings = self.settings
+        self.keeper = Keeper(
+            node=settings.node,
+            peer=settings.peer,
+            now_ms=monotonic_ms(),
+            epoch=last.epoch if last else 0,
+            seq=last.seq if last else 0,
+            channels=tuple(channel.name for channel in settings.channels),
+            times=settings.times,
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._witness.dial(settings.witness), name="witness")
+                for link, channel in zip(self._channels, settings.channels, strict=True):
+                    way = (
+                        link.dial(channel.peer)
+                        if settings.node < settings.peer
+                        else link.listen(channel.listen)
+                    )
+                    tasks.create_task(way, name=f"channel-{channel.name}")
+                tasks.create_task(self._tick(), name="tick")
+                tasks.create_task(self._handle(), name="keeper")
+        finally:
+            self._drop_waiting()
+            await self.replication.close()
+
+    async def _fold_own(self) -> None:
+        async for entries in self.replication.tail(self._folded):
+            if not entries:
+                return
+            await self._fold(entries)
+
+    async def _fold(self, entries: list[Entry]) -> None:
+        await self.app.fold(entries)
+        self._folded = entries[-1]
+
+    def _keeper(self) -> Keeper:
+        if self.keeper is None:
+            raise JournalUnavailable("the pair has not begun")
+        return self.keeper
+
+    async def _tick(self) -> None:
+        while True:
+            if self._inbox.empty():
+                self._happened(Tick())
+            await asyncio.sleep(TICK_S)
+
+    def _from_peer(self, channel: str, message: Message) -> None:
+        self._happened(FromPeer(channel=channel, message=cast("Between", message)))
+
+    def _from_witness(self, _channel: str, message: Message) -> None:
+        self._happened(FromWitness(message=cast("FromVoter", message)))
+
+    def _happened(self, event: AnyHappened) -> None:
+        try:
+            self._inbox.put_nowait(event)
+        except asyncio.QueueFull:
+            log.warning("pair_overrun", lost=type(event).__name__)
+
+    async def _handle(self) -> None:
+        keeper = self._keeper()
+        while True:
+            event = await self._inbox.get()
+            for do in keeper.handle(event, monotonic_ms()):
+                self._do(do)
+
+    def _do(self, do: AnyDo) -> None:
+        match do:
+            case ToWitness(message=message):
+                self._witness.send(message)
+            case ToPeer(message=message):
+                for link in self._channels:
+                    link.send(message)
+            case Cut(cut=cut):
+                self._start(self._cut(cut), "cut")
+            case Open(epoch=epoch):
+                self._start(self._open(epoch), "open")
+            case Follow(epoch=epoch):
+                self._start(self._follow(epoch), "follow")
+            case Commit(epoch=epoch, seq=seq):
+                self._committed(epoch, seq)
+            case Pause():
+                self._start(self._pause(), "pause")
+            case Resume():
+                self.app.resume()
+            case StepDown():
+                self._drop_waiting()
+                self.app.step_down()
+            case SetAlarm(code=code, on=on):
+                (self.alarms.add if on else self.alarms.discard)(code)
+                self.app.alarm(code, on=on)
+            case _:
+                assert_never(do)
+
+    def _start(self, work: _Work, name: str) -> None:
+        """One piece of work with the journal at a time; a newer one replaces an older."""
+        before, self._work = self._work, None
+        if self._tasks is not None:
+            self._work = self._tasks.create_task(self._after(before, work, name), name=name)
+
+    async def _after(self, before: "asyncio.Task[None] | None", work: _Work, name: str) -> None:
+        if before is not None and not before.done():
+            before.cancel()
+            await asyncio.wait([before])
+        log.info("pair_work", node=self.settings.node, work=name)
+        await work
+
+    def _committed(self, epoch: int, seq: int) -> None:
+        for waiting in [w for w in self._waiting if w[0] == epoch and w[1] <= seq]:
+            self._waiting.remove(waiting)
+            if not waiting[2].done():
+                waiting[2].set_result(None)
+
+    def _drop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for epoch, _, done in waiting:
+            if not done.done():
+                done.set_exception(StaleEpoch(f"epoch {epoch} is not ours any more"))
+
+    # ---- work with the journal
+
+    async def _cut(self, cut: int) -> None:
+        last = await self._until_done("cut", self._cut_once)
+        epoch, seq = (last.epoch, last.seq) if last else (0, 0)
+        self._happened(Drained(cut=cut, epoch=epoch, seq=seq))
+
+    async def _until_done(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:
+        while True:
+            try:
+                return await work()
+            except JournalUnavailable as fault:
+                log.warning("work_again", work=name, node=self.settings.node, fault=str(fault))
+                await asyncio.sleep(RETRY_S)
+
+    async def _cut_once(self) -> Entry | None:
+        await self.replication.unserve()
+        await self.replication.cut()
+        last = await self.replication.drain()
+        await self._catch_up(last)
+        return last
+
+    async def _catch_up(self, last: Entry | None) -> None:
+        """Memory has exactly what the cut-off journal has."""
+        await self._check_folded()
+        if last is not None and last != self._folded:
+            await self._fold_own()
+
+    async def _check_folded(self) -> None:
+        """What memory has must be the journal's beginning; a writer's memory went its own way."""
+        folded = self._folded
+        if self._wrote or (folded is not None and not await self.replication.has(folded)):
+            await self._begin_again()
+
+    async def _begin_again(self) -> None:
+        self._folded, self._wrote = None, False
+        await self.app.forget()
+
+    async def _open(self, epoch: int) -> None:
+        async def once() -> int:
+            await self.replication.serve(epoch)
+            return await self.app.open(epoch)
+
+        self._wrote = True
+        seq = await self._until_done("open", once)
+        self._happened(Opened(epoch=epoch, seq=seq))
+        self.app.opened(epoch)
+
+    async def _pause(self) -> None:
+        epoch = self._keeper().epoch
+        self._happened(Quiet(epoch=epoch, seq=await self.app.pause()))
+
+    async def _follow(self, epoch: int) -> None:
+        turn = 0
+        while True:
+            try:
+                await self._follow_once(epoch, turn)
+            except (JournalUnavailable, TimeoutError) as fault:
+                log.warning("follow_again", epoch=epoch, fault=str(fault))
+                await asyncio.sleep(RETRY_S)
+            turn += 1
+
+    async def _follow_once(self, epoch: int, turn: int) -> None:
+        """Over one channel's way; if nothing flows, the next turn takes the other."""
+        replication = self.replication
+        await replication.unserve()
+        last = await replication.last()
+        if last is not None and last.epoch < epoch and self._folder is not None:
+            name = f"{last.epoch}-{last.seq}-before-{epoch}"
+            await asyncio.to_thread(set_aside, self._folder, name)
+        await replication.follow(epoch, self._source(turn))
+        async with asyncio.timeout(3.0):
+            await replication.until_linked()
+        await self._check_folded()
+        self._tailed(epoch)
+        async for entries in replication.tail(self._folded):
+            if not entries:
+                if not await replication.linked():
+                    raise JournalUnavailable("replication stopped")
+                continue
+            if entries[0].seq != (self._folded.seq if self._folded else 0) + 1:
+                await self._begin_again()
+                raise JournalUnavailable("another history came")
+            await self._fold(entries)
+            await replication.until_settled()
+            self._tailed(epoch)
+
+    def _source(self, turn: int) -> Address:
+        """A channel that is up, if any is."""
+        channels = self.settings.channels
+        up = [c for c, link in zip(channels, self._channels, strict=True) if link.up]
+        ways = up or list(channels)
+        return ways[turn % len(ways)].peer_journal
+
+    def _tailed(self, epoch: int) -> None:
+        folded, follows = self._folded, self._keeper().role is Role.FOLLOWING
+        if follows and folded is not None and folded.epoch == epoch:
+            self._happened(Tailed(epoch=epoch, seq=folded.seq))
