@@ -116,9 +116,9 @@ class IncidentHistory:
         match event:
             case ev.CallOffered():
                 address = event.location.address if event.location else ""
-                self._calls[event.call_id] = _CallLine(event.caller_number, address, [])
-                if len(self._calls) > CALLS_WAITING_MAX:  # the oldest never became an incident
-                    del self._calls[next(iter(self._calls))]
+                self._await(event.call_id, _CallLine(event.caller_number, address, []))
+            case ev.CallOutStarted():  # whom we dialled is not the incident's caller
+                self._await(event.call_id, _CallLine("", "", []))
             case ev.CallLinked(incident_id=incident_id, call_id=call_id):
                 self._join(call_id, incident_id)
             case ev.RecordingStored():
@@ -144,6 +144,12 @@ class IncidentHistory:
                 self._incident_of_arrival[event.arrival_id] = event.incident_id
             case _:
                 pass
+
+    def _await(self, call_id: CallId, line: _CallLine) -> None:
+        """A call that may yet belong to an incident."""
+        self._calls[call_id] = line
+        if len(self._calls) > CALLS_WAITING_MAX:  # the oldest never became one
+            del self._calls[next(iter(self._calls))]
 
     def _open(self, event: ev.IncidentOpened, at_ms: int) -> None:
         self._lines[event.incident_id] = IncidentLine(
