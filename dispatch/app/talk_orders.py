@@ -67,8 +67,20 @@ def place(call: Call, phones: Mapping[SeatId, str]) -> gw.OrderPlace:
     return _place(call.call_ref, call.caller_number, call.seat_id or SeatId(""), phones)
 
 
+def hand_over(call: Call) -> gw.OrderHandOver:
+    """The order of the call's last transfer, once more; the gateway does it once."""
+    return gw.OrderHandOver(
+        order_id=f"hand:{call.call_ref}:{call.handed_to}",
+        call_ref=call.call_ref,
+        party_id=call.handed_to,
+        seat_id=None if call.transferred_to else call.seat_id,
+    )
+
+
 def orders_again(call: Call, seq: int, phones: Mapping[SeatId, str]) -> Iterator[gw.TalkOrder]:
     """What a joined call should be, told once more: an order may have been lost with a machine."""
+    if call.handed_to:
+        yield hand_over(call)
     yield gw.OrderTalk(
         order_id=f"talk:{call.call_ref}:{seq}",
         call_ref=call.call_ref,
@@ -81,6 +93,13 @@ def orders_again(call: Call, seq: int, phones: Mapping[SeatId, str]) -> Iterator
             yield _drop(call.call_ref, party.party_id)
         elif not party.joined:
             yield _add_again(call.call_ref, party, phones)
+        else:
+            yield gw.OrderPartyMode(
+                order_id=f"mode:{call.call_ref}:{party.party_id}:{seq}",
+                call_ref=call.call_ref,
+                party_id=party.party_id,
+                mode=_heard(party.mode),
+            )
 
 
 def command_of(report: gw.TalkReport) -> cmd.JoinParty | cmd.LoseParty | cmd.NoteDigit:

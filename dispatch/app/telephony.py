@@ -296,6 +296,8 @@ class TelephonyDesk:
         await self._submit(self._ids.next("gateway"), ClearAlarm(code="gateway_away"))
         alive: set[CallRef] = set(welcome.calls)
         for call in tuple(self.state.calls.values()):
+            if call.transferred_to and call.call_ref in alive:
+                self._order(talk_orders.hand_over(call))
             if call.state not in LIVE:
                 continue
             if call.call_ref not in alive and talk_orders.just_dialled(call, self.state.at_ms):

@@ -137,6 +137,8 @@ class Call(Fact, frozen=True):
     parties_dialled: int = 0
     transferred_to: str = ""
     """The number outside with which the caller went on."""
+    handed_to: str = ""
+    """The party that took the seat's place last."""
 
 
 class Note(Fact, frozen=True):

@@ -66,7 +66,9 @@ def fold(state: State, event: TalkEvent, at_ms: int) -> State:
         case ev.PartyDropRequested(party_id=party_id):
             return _put(state, _with(call, party_id, leaving=True))
         case ev.CallTransferred(party_id=party_id, seat_id=seat_id, number=number):
-            handed = replace(_plain(_without(call, party_id)), transferred_to=number)
+            handed = replace(
+                _plain(_without(call, party_id)), transferred_to=number, handed_to=party_id
+            )
             if seat_id is None:
                 return _put(state, handed)
             freed = free_seat(state, call.seat_id, call.call_id, at_ms)

@@ -129,14 +129,23 @@ async def test_after_a_restart_the_gateway_is_told_again_how_the_call_shall_be()
             (call_id,) = world.state.calls
             await world.do(cmd.AnswerCall(call_id=call_id, seat_id="01"))
             await until(lambda: the_call(world, call_id).connected_at_ms is not None)
+            await open_seat(world, "02")
+            await world.do(cmd.TransferCall(call_id=call_id, seat_id="02"))
+            await until(lambda: the_call(world, call_id).seat_id == "02")
+            await world.do(cmd.ListenCall(call_id=call_id, seat_id="09"))
             await world.do(cmd.SetMetronome(call_id=call_id, per_min=110))
-            await until(lambda: orders_of(fake, gw.OrderTalk))
+            await until(lambda: the_call(world, call_id).parties[0].joined)
         fake.orders.clear()
         async with started(journal, "telephony", gateway=fake.address):
-            await until(lambda: orders_of(fake, gw.OrderTalk))
-            (again,) = orders_of(fake, gw.OrderTalk)
-            assert isinstance(again, gw.OrderTalk)
-            assert again.metronome_per_min == 110
+            await until(lambda: orders_of(fake, gw.OrderPartyMode))
+            (mode,) = orders_of(fake, gw.OrderPartyMode)
+            (talk,) = orders_of(fake, gw.OrderTalk)
+            (handed,) = orders_of(fake, gw.OrderHandOver)
+            assert isinstance(talk, gw.OrderTalk)
+            assert isinstance(mode, gw.OrderPartyMode)
+            assert isinstance(handed, gw.OrderHandOver)
+            assert (talk.metronome_per_min, mode.mode) == (110, "listen")
+            assert (handed.party_id, handed.seat_id) == ("1", "02")
 
 
 async def test_listening_and_an_attended_transfer_from_the_screen_to_the_ear(
