@@ -13,6 +13,7 @@ import msgspec
 from console_web.server.hub import ScreenHub
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.commands import Accepted, AnyCommand, CommandResult, Envelope, Refused
+from dispatch.contracts.effects import SendLocationLink
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import (
@@ -39,6 +40,7 @@ from dispatch.contracts.things import (
     SeatEntry,
     SeatGroup,
     StationEntry,
+    Subscriber,
     UnitEntry,
     UnitProposal,
 )
@@ -353,6 +355,31 @@ class FakeCentre:
         """The caller presses a key."""
         call = self.state.calls[CallId(call_id)]
         self.tell(cmd.NoteDigit(call_ref=call.call_ref, digit=digit))
+
+    def settle_link(self, *, failed_reason: str = "") -> None:
+        """The text message that was asked for is out, or is not."""
+        for key, issued in list(self.state.pending.items()):
+            if isinstance(issued.effect, SendLocationLink):
+                self.tell(cmd.SettleEffect(effect_key=key, failed_reason=failed_reason))
+
+    def locate(self, call_id: str, source: str, accuracy_m: float) -> None:
+        """The phone says where it is; by the link, where that is the source."""
+        call = self.state.calls[CallId(call_id)]
+        location = Location(
+            position=near(self.chance, 0.01),
+            source=LocationSource(source),
+            accuracy_m=accuracy_m,
+        )
+        by_link = call.link.link_id if call.link and source == LocationSource.LINK else ""
+        self.tell(cmd.LocateCaller(call_id=call.call_id, location=location, link_id=by_link))
+
+    def subscribe(self, call_id: str, name: str, address: str) -> None:
+        """The operator answers whose number it is."""
+        call = self.state.calls[CallId(call_id)]
+        known = Subscriber(
+            number=call.caller_number, name=name, address=address, position=near(self.chance)
+        )
+        self.tell(cmd.NoteSubscriber(call_id=call.call_id, subscriber=known))
 
     def hang_up(self, call_id: str) -> None:
         """The caller is gone."""

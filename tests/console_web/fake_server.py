@@ -185,6 +185,12 @@ def fake_route(centre: FakeCentre) -> Route:
                 centre.party(body["call_id"], joins=False)
             case "press":
                 centre.press(body["call_id"], body["digit"])
+            case "settle_link":
+                centre.settle_link(**body)
+            case "locate":
+                centre.locate(**body)
+            case "subscribe":
+                centre.subscribe(**body)
             case "busy":
                 busy(centre)
             case "reset":

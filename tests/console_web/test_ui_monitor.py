@@ -1,4 +1,4 @@
-"""The duty board in Chromium: the wall is live, the supervisor's ear goes into a call and out again,
+"""The duty board in Chromium: a live wall, the supervisor's ear goes into a call and out,
 alarms are cleared, indicators say whether the goals are met, and a call that ended is one key from
 its replay.
 """

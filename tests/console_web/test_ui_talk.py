@@ -243,6 +243,51 @@ def test_the_sound_is_tested_before_a_shift(browser: Browser, server: Served) ->
     page.close()
 
 
+def test_a_link_is_texted_by_one_key_and_its_way_is_seen(console: Page, server: Served) -> None:
+    call_id = talk(console, server, number="13909960120", located=False)
+    console.keyboard.press("l")
+    expect(console.locator(".facts .link")).to_contain_text("短信发送中")
+    server.post("/fake/settle_link")
+    expect(console.locator(".facts .link")).to_contain_text("等来电人点开")
+    server.post("/fake/locate", call_id=call_id, source="link", accuracy_m=12)
+    expect(console.locator(".facts .link")).to_contain_text("已由短信取得位置")
+    expect(console.locator(".how")).to_contain_text("短信定位")
+    expect(console.locator(".how")).to_contain_text("±12 m")
+    expect(console.locator("[data-test=link]")).to_have_count(0)
+
+
+def test_a_text_that_could_not_be_sent_is_told(console: Page, server: Served) -> None:
+    talk(console, server, located=False)
+    console.keyboard.press("l")
+    server.post("/fake/settle_link", failed_reason="gateway away")
+    expect(console.locator(".facts .link")).to_contain_text("短信发送失败")
+    expect(console.locator("[data-test=link]")).to_contain_text("重发")
+
+
+def test_the_three_fields_are_shown_and_place_nothing_by_themselves(
+    console: Page, server: Served
+) -> None:
+    call_id = talk(console, server, number="0996-2030120", located=False)
+    server.post("/fake/subscribe", call_id=call_id, name="虚拟人", address="库尔勒市英下路 3 号")
+    expect(console.locator(".owner")).to_contain_text("虚拟人")
+    expect(console.locator(".address .shown")).to_contain_text("地址未知")
+    console.get_by_role("button", name="采用装机地址").click()
+    expect(console.locator(".address .shown")).to_contain_text("库尔勒市英下路 3 号")
+
+
+def test_how_the_location_came_to_be_is_told_from_the_journal(
+    console: Page, server: Served
+) -> None:
+    call_id = talk(console, server)
+    server.post("/fake/locate", call_id=call_id, source="aml", accuracy_m=9)
+    console.locator(".facts summary").click()
+    rows = console.locator(".facts .trace li")
+    expect(rows.first).to_contain_text("网络定位")
+    expect(rows.first).to_contain_text("±45 m")
+    expect(rows.last).to_contain_text("手机定位（AML）")
+    expect(rows.last).to_contain_text("±9 m")
+
+
 @pytest.mark.parametrize("theme", ["dark", "grey"])
 def test_no_accessibility_violations_in_the_call(
     browser: Browser, server: Served, theme: str
@@ -252,7 +297,8 @@ def test_no_accessibility_violations_in_the_call(
     call_id = talk(page, server)
     server.post("/fake/ring", number="13579960009", located=False)
     server.post("/fake/press", call_id=call_id, digit="5")
-    for key in ("F3", "F4", "b", "F7", "1"):
+    server.post("/fake/subscribe", call_id=call_id, name="虚拟人", address="英下路 3 号")
+    for key in ("F3", "F4", "b", "l", "F7", "1"):
         page.keyboard.press(key)
     server.post("/fake/join", call_id=call_id)
     expect(page.locator(".parties .joined")).to_be_visible()

@@ -71,6 +71,11 @@ export const useCalls = defineStore('calls', () => {
     await send({ type: 'set_call_language', call_id: call.call_id, language })
   }
 
+  /** A text message with a link that gives us the phone's location. */
+  async function sendLink(call: CallView): Promise<void> {
+    await send({ type: 'send_location_link', call_id: call.call_id })
+  }
+
   async function setSurge(active: boolean, reason = ''): Promise<void> {
     await send({ type: 'set_surge', active, reason })
   }
@@ -85,6 +90,6 @@ export const useCalls = defineStore('calls', () => {
 
   return {
     all, mine, waiting, callbacks, queue, answer, hangUp, callBack, callOut, settleCallback, setLanguage,
-    setSurge, markNuisance, clearNuisance,
+    sendLink, setSurge, markNuisance, clearNuisance,
   }
 })

@@ -112,6 +112,7 @@ export function useCommandLine() {
     },
     { words: ['jr', 'add'], offers: () => reachOffers('jr'), run: (rest) => reach('add', rest) },
     { words: ['zj', 'transfer'], offers: () => reachOffers('zj'), run: (rest) => reach('transfer', rest) },
+    { words: ['dx', 'locate'], run: () => (desk.shownCall ? calls.sendLink(desk.shownCall) : 'no_call') },
     { words: ['bc', 'hold'], run: () => talk.toggleHold() },
     {
       words: ['sr', 'nuisance'],
