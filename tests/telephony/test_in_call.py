@@ -1,6 +1,8 @@
 """What can be done in a call, with real SIP: found by its tones in what everybody heard."""
 
 import asyncio
+import os
+import signal
 import statistics
 from pathlib import Path
 
@@ -173,6 +175,26 @@ async def test_a_conference_of_four_and_a_fifth_is_refused_with_its_reason(tmp_p
         {CALLER_HZ, SEAT_HZ},
     ]
     assert {SEAT_HZ, GUEST_HZ, OTHER_HZ} in story(stereo[:, 1], *tones)
+
+
+async def test_a_worker_that_dies_in_a_conference_leaves_what_all_have_said(
+    tmp_path: Path,
+) -> None:
+    async with (
+        talking(tmp_path) as talk,
+        peer(talk.one, GUEST_HZ, tmp_path / "police") as police,
+    ):
+        await talk.order(gw.OrderAddParty, party_id="1", number="110")
+        await talk.core.expect(gw.PartyUp)
+        await talk.order(gw.OrderTalk, held=True)
+        await asyncio.sleep(2 * SAY_S)
+        os.kill(talk.one.worker_pid(talk.call_ref.rpartition("-")[2]), signal.SIGKILL)
+        assert (await talk.core.expect(gw.Ended)).by == "system"
+        for phone in (talk.caller, talk.phone, police):
+            await phone.expect(say.Disconnected)
+        stereo = talk.one.stereo(await talk.core.expect(gw.RecordingReady))
+    assert {SEAT_HZ, GUEST_HZ, MUSIC_HZ} in story(stereo[:, 1], SEAT_HZ, GUEST_HZ, MUSIC_HZ)
+    assert story(stereo[:, 0], CALLER_HZ, GUEST_HZ) == [{CALLER_HZ}]
 
 
 async def test_a_party_that_cannot_be_had_is_told_with_its_cause(tmp_path: Path) -> None:

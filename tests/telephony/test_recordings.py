@@ -46,6 +46,20 @@ def test_sides_stand_where_their_times_say(tmp_path: Path) -> None:
     assert len(peaks.left) == 40
 
 
+def test_further_parties_and_what_the_centre_plays_stand_on_the_right(tmp_path: Path) -> None:
+    leg(tmp_path, "caller", START_MS, [5] * 80)
+    leg(tmp_path, "seat", START_MS, [1] * 80)
+    leg(tmp_path, "party", START_MS + 5, [10] * 40)
+    leg(tmp_path, "centre", START_MS + 5, [100] * 40)
+    leg(tmp_path, "stranger", START_MS, [1000] * 80)
+    master = recordings.merge(recordings.legs_in(tmp_path, REF), tmp_path, REF)
+    assert master is not None
+    with wave.open(str(tmp_path / master.path)) as whole:
+        stereo = np.frombuffer(whole.readframes(10**6), dtype="<i2").reshape(-1, 2)
+    assert set(stereo[:, 0]) == {5}
+    assert list(stereo[:, 1]) == [1] * 40 + [111] * 40
+
+
 def test_a_leg_cut_by_a_crash_is_read_and_repaired(tmp_path: Path) -> None:
     path = leg(tmp_path, "caller", START_MS, [5, 6, 7], cut=True)
     with path.open("ab") as out:
