@@ -158,7 +158,7 @@ class PairMachine:
     # ---- for the core
 
     async def committed(self, epoch: int, seq: int) -> None:
-        """After an append: until it may be told to people.
+        """After an append, or of something appended before: until it may be told to people.
 
         Raises:
             StaleEpoch: somebody else writes; nobody may be told.
@@ -270,6 +270,7 @@ class PairMachine:
             event = await self._inbox.get()
             for do in keeper.handle(event, monotonic_ms()):
                 self._do(do)
+            self._settle()
 
     def _do(self, do: AnyDo) -> None:
         match do:
@@ -284,8 +285,8 @@ class PairMachine:
                 self._start(self._open(epoch), "open")
             case Follow(epoch=epoch):
                 self._start(self._follow(epoch), "follow")
-            case Commit(epoch=epoch, seq=seq):
-                self._committed(epoch, seq)
+            case Commit():
+                pass  # `_settle` looks after every event
             case Pause():
                 self._start(self._pause(), "pause")
             case Resume():
@@ -312,8 +313,13 @@ class PairMachine:
         log.info("pair_work", node=self.settings.node, work=name)
         await work
 
-    def _committed(self, epoch: int, seq: int) -> None:
-        for waiting in [w for w in self._waiting if w[0] == epoch and w[1] <= seq]:
+    def _settle(self) -> None:
+        """Answer whoever waits for something that is committed, and may be told now."""
+        if not self._waiting or not self.may_answer():
+            return
+        keeper = self._keeper()
+        seq = keeper.writer.committed_seq
+        for waiting in [w for w in self._waiting if w[0] == keeper.epoch and w[1] <= seq]:
             self._waiting.remove(waiting)
             if not waiting[2].done():
                 waiting[2].set_result(None)

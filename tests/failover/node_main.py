@@ -14,6 +14,7 @@ import redis.asyncio as redis
 
 from dispatch.contracts.errors import JournalUnavailable, StaleEpoch
 from dispatch.journal.server import ValkeyServer
+from failover.control import serve_control
 from failover.machine import PairMachine
 from failover.replication import Entry
 from failover.settings import PairSettings
@@ -126,6 +127,7 @@ async def main(path: Path) -> None:
         listener = await asyncio.start_server(connected, "127.0.0.1", config.port)
         async with listener, asyncio.TaskGroup() as tasks:
             tasks.create_task(machine.run())
+            tasks.create_task(serve_control(machine, folder / "pair.sock"))
             print("ready", flush=True)  # noqa: T201
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dispatch.app.pair import words
+from dispatch.contracts.errors import JournalUnavailable
+from failover.control import ask
 from tests.failover.real_pair import RealPair
 
 BOTH = ["a", "b"]
@@ -62,6 +65,21 @@ async def test_standby_away_and_back(pair: RealPair) -> None:
     await pair.until(active, in_sync=BOTH)
     assert "no_standby" not in (await pair.status(active))["alarms"]
     await pair.assert_all_there(standby)
+
+
+async def test_the_control_socket_tells_and_switches(pair: RealPair) -> None:
+    active, standby = await writer(pair)
+    refused = await ask(pair.folder / standby / "pair.sock", "switchover")
+    assert "does not write" in refused.fault
+    assert (await ask(pair.folder / standby / "pair.sock", "tea")).fault != ""
+    told = await ask(pair.folder / active / "pair.sock", "status")
+    assert told.status is not None
+    assert told.status.role == "active"
+    assert words(told.status)[0].endswith("this machine writes")
+    assert (await ask(pair.folder / active / "pair.sock", "switchover")).fault == ""
+    await pair.until(standby, role="active", in_sync=BOTH)
+    with pytest.raises(JournalUnavailable):
+        await ask(pair.folder / "nowhere.sock", "status")
 
 
 async def test_planned_hand_over(pair: RealPair) -> None:

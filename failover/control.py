@@ -1,0 +1,69 @@
+"""A small socket on this machine for `pair status` and `switchover`: one word in, JSON out."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from dispatch.contracts.errors import JournalUnavailable
+from failover.machine import PairMachine, Status
+
+ASK_S = 3.0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the socket says."""
+
+    status: Status | None = None
+    fault: str = ""
+
+
+async def serve_control(machine: PairMachine, path: Path) -> None:
+    """Answer until cancelled. Only the socket's owner may ask."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ValueError):
+            word = (await reader.readline()).decode(errors="replace").strip()
+            writer.write(msgspec.json.encode(_answer(machine, word)) + b"\n")
+            await writer.drain()
+        writer.close()
+
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local file, once
+    server = await asyncio.start_unix_server(connected, path)
+    path.chmod(0o600)  # noqa: ASYNC240
+    async with server:
+        await server.serve_forever()
+
+
+def _answer(machine: PairMachine, word: str) -> Answer:
+    try:
+        status = machine.status()
+    except JournalUnavailable as fault:
+        return Answer(fault=str(fault))
+    if word == "switchover":
+        if status.role != "active":
+            return Answer(status=status, fault="this machine does not write: ask the other one")
+        if len(status.in_sync) < 2:
+            return Answer(status=status, fault="the other machine is not in sync")
+        machine.hand_over()
+    elif word != "status":
+        return Answer(fault=f"{word!r} is neither status nor switchover")
+    return Answer(status=status)
+
+
+async def ask(path: Path, word: str) -> Answer:
+    """Ask the machine that runs here.
+
+    Raises:
+        JournalUnavailable: nothing answers there.
+    """
+    try:
+        async with asyncio.timeout(ASK_S):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(f"{word}\n".encode())
+            raw = await reader.readline()
+            writer.close()
+        return msgspec.json.decode(raw, type=Answer)
+    except (OSError, TimeoutError, msgspec.MsgspecError) as fault:
+        raise JournalUnavailable(f"nothing answers at {path}: {fault}") from fault
