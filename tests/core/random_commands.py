@@ -231,6 +231,9 @@ def _by_name(c: Chooser, name: str, kind: Any) -> Any:  # noqa: ANN401 - a field
         "unit_id": c.unit,
         "seat_id": c.seat,
         "reason": lambda: c.one(("", "said")),
+        "party_id": lambda: c.one(("1", "2", "3", "")),
+        "number": lambda: c.one(("", "110", "13900000001", "x")),
+        "per_min": lambda: c.one((0, 100, 110, 60)),
     }
     if name in known:
         return known[name]()

@@ -1,5 +1,8 @@
 """In a call: hold, mute, metronome, keys, parties, transfer, listening, calls out."""
 
+import contextlib
+import random
+
 import pytest
 
 from dispatch.contracts import commands as cmd
@@ -235,3 +238,62 @@ def test_a_caller_who_rings_at_the_seat_goes_on_when_it_dials_out() -> None:
     assert call_of(story, waiting).state is CallState.RINGING
     story.do(cmd.CallOut(number="119", seat_id=SEAT))
     assert call_of(story, waiting).state is CallState.QUEUED
+
+
+def any_command(story: Story, chance: random.Random) -> cmd.AnyCommand:
+    """Something that somebody might do to one of the calls just now."""
+    call_id = chance.choice([*story.state.calls, "C-0"])
+    call = story.state.calls.get(call_id)
+    ref = call.call_ref if call else "r0"
+    seat_id = chance.choice([SEAT, OTHER_SEAT, BOSS, "07"])
+    party_id = chance.choice(["1", "2", "3", "4"])
+    number = chance.choice(["110", "", "09962023456"])
+    mode = chance.choice(list(PartyMode))
+    return chance.choice(
+        [
+            cmd.HoldCaller(call_id=call_id),
+            cmd.ResumeCaller(call_id=call_id),
+            cmd.MuteSeat(call_id=call_id, muted=chance.random() < 0.5),
+            cmd.SetMetronome(call_id=call_id, per_min=chance.choice([0, 100, 110])),
+            cmd.AddParty(call_id=call_id, number=number, consult=chance.random() < 0.5),
+            cmd.AddParty(call_id=call_id, seat_id=seat_id),
+            cmd.DropParty(call_id=call_id, party_id=party_id),
+            cmd.TransferCall(call_id=call_id, party_id=party_id),
+            cmd.TransferCall(call_id=call_id, number=number),
+            cmd.TransferCall(call_id=call_id, seat_id=seat_id),
+            cmd.ListenCall(call_id=call_id, seat_id=seat_id, mode=mode),
+            cmd.LeaveCall(call_id=call_id, seat_id=seat_id),
+            cmd.CallOut(number=number, seat_id=seat_id),
+            cmd.JoinParty(call_ref=ref, party_id=party_id),
+            cmd.LoseParty(call_ref=ref, party_id=party_id, sip_code=chance.choice([0, 480])),
+            cmd.NoteDigit(call_ref=ref, digit="1"),
+            cmd.ConnectCall(call_ref=ref, seat_id=seat_id),
+            cmd.FailSeat(call_ref=ref, seat_id=seat_id, reason="480"),
+            cmd.AnswerCall(call_id=call_id, seat_id=seat_id),
+            cmd.SetSeat(seat_id=seat_id, state=chance.choice(list(SeatState)), reason="x"),
+            cmd.SetPresence(seat_id=seat_id, present=chance.random() < 0.5),
+            cmd.EndCall(call_ref=ref, by=chance.choice(["caller", "seat", "system"])),
+            cmd.OfferCall(
+                call_ref=f"r{story.count}",
+                caller_number="13900000009",
+                called="120",
+                first_ring_at_ms=story.at_ms,
+            ),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_is_done_in_calls_every_seat_is_in_one_call_and_every_call_whole(
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+    story, _ = talking()
+    for _ in range(80):
+        with contextlib.suppress(CommandRefused):
+            story.do(any_command(story, chance))
+        check_state(story.state)
+    assert decode_state(encode_state(story.state)) == story.state
+    for call in story.state.calls.values():
+        if call.state is not CallState.ANSWERED:
+            assert (call.held_since_ms, call.muted, call.metronome_per_min) == (None, False, 0)

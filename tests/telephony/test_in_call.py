@@ -202,6 +202,12 @@ async def test_a_party_that_cannot_be_had_is_told_with_its_cause(tmp_path: Path)
         await talk.order(gw.OrderAddParty, party_id="1", phone="8004")
         gone = await talk.core.expect(gw.PartyGone)
         assert (gone.party_id, gone.sip_code) == ("1", 480)
+        port = talk.one.settings.kamailio.peers[0].port
+        async with AgentProcess(say.AgentSettings(port=port, answer=False)) as silent:
+            await talk.order(gw.OrderAddParty, party_id="2", number="119")
+            late = await talk.core.expect(gw.PartyGone, lambda report: report.party_id == "2")
+            assert (late.sip_code, late.reason) == (408, "no answer")
+            await silent.expect(say.Disconnected)
         await asyncio.sleep(SAY_S)
         await talk.release()
     assert ended_with(mono(tmp_path / "caller" / "a.wav"), SEAT_HZ) == {SEAT_HZ}
