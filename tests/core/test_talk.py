@@ -242,11 +242,15 @@ def test_a_caller_who_rings_at_the_seat_goes_on_when_it_dials_out() -> None:
 
 def any_command(story: Story, chance: random.Random) -> cmd.AnyCommand:
     """Something that somebody might do to one of the calls just now."""
-    call_id = chance.choice([*story.state.calls, "C-0"])
+    talks = [
+        c.call_id for c in story.state.calls.values() if c.connected_at_ms and not c.ended_at_ms
+    ]
+    call_id = chance.choice(talks * 4 + [*story.state.calls, "C-0"])
     call = story.state.calls.get(call_id)
     ref = call.call_ref if call else "r0"
     seat_id = chance.choice([SEAT, OTHER_SEAT, BOSS, "07"])
-    party_id = chance.choice(["1", "2", "3", "4"])
+    own = [party.party_id for party in call.parties] if call else []
+    party_id = chance.choice([*own * 3, "1", "2"])
     number = chance.choice(["110", "", "09962023456"])
     mode = chance.choice(list(PartyMode))
     return chance.choice(
@@ -265,6 +269,8 @@ def any_command(story: Story, chance: random.Random) -> cmd.AnyCommand:
             cmd.LeaveCall(call_id=call_id, seat_id=seat_id),
             cmd.CallOut(number=number, seat_id=seat_id),
             cmd.JoinParty(call_ref=ref, party_id=party_id),
+            cmd.JoinParty(call_ref=ref, party_id=party_id),
+            cmd.TransferCall(call_id=call_id, party_id=party_id),
             cmd.LoseParty(call_ref=ref, party_id=party_id, sip_code=chance.choice([0, 480])),
             cmd.NoteDigit(call_ref=ref, digit="1"),
             cmd.ConnectCall(call_ref=ref, seat_id=seat_id),
@@ -272,7 +278,11 @@ def any_command(story: Story, chance: random.Random) -> cmd.AnyCommand:
             cmd.AnswerCall(call_id=call_id, seat_id=seat_id),
             cmd.SetSeat(seat_id=seat_id, state=chance.choice(list(SeatState)), reason="x"),
             cmd.SetPresence(seat_id=seat_id, present=chance.random() < 0.5),
-            cmd.EndCall(call_ref=ref, by=chance.choice(["caller", "seat", "system"])),
+            *[
+                cmd.EndCall(call_ref=ref, by=b)
+                for b in ["caller", "system"]
+                if chance.random() < 0.2
+            ],
             cmd.OfferCall(
                 call_ref=f"r{story.count}",
                 caller_number="13900000009",
@@ -289,7 +299,7 @@ def test_whatever_is_done_in_calls_every_seat_is_in_one_call_and_every_call_whol
 ) -> None:
     chance = random.Random(seed)
     story, _ = talking()
-    for _ in range(80):
+    for _ in range(120):
         with contextlib.suppress(CommandRefused):
             story.do(any_command(story, chance))
         check_state(story.state)
