@@ -56,7 +56,16 @@ def expected_wait_s(state: State, place: int) -> int | None:
     """How long the caller at this place waits, if calls last as of late; None with no seat open.
     With n seats busy one comes free every n-th part of a call's length.
     """
-    seats = sum(1 for s in state.seats.values() if s.state in WORKING and rung(state, s))
+    return wait_s(state, place, open_seats(state))
+
+
+def open_seats(state: State) -> int:
+    """How many seats with somebody at them the queue rings."""
+    return sum(1 for s in state.seats.values() if s.state in WORKING and rung(state, s))
+
+
+def wait_s(state: State, place: int, seats: int) -> int | None:
+    """`expected_wait_s` where the open seats were counted before."""
     return round(place * state.handling_ms / seats / 5000) * 5 if seats else None
 
 

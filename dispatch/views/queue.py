@@ -4,7 +4,17 @@ from collections import Counter
 
 from dispatch.contracts.ids import CallId, SeatId
 from dispatch.contracts.words import CallState
-from dispatch.core.acd import WORKING, entry_of, expected_wait_s, group_of, in_line, places, rung
+from dispatch.core.acd import (
+    WORKING,
+    entry_of,
+    expected_wait_s,
+    group_of,
+    in_line,
+    open_seats,
+    places,
+    rung,
+    wait_s,
+)
 from dispatch.core.plan import bare_number
 from dispatch.core.state import Call, Seat, State
 from dispatch.views.entities import CallView, NuisanceView, QueueView, SeatGroupView, SeatView, Text
@@ -47,11 +57,21 @@ def _pct(part: int, whole: int) -> float | None:
     return round(100 * part / whole, 1) if whole else None
 
 
-def waits(state: State) -> dict[str, tuple[int, int | None]]:
+def waits(state: State) -> dict[CallId, tuple[int, int | None]]:
     """Each waiting caller's place in the queue, and the wait to expect there."""
-    return {
-        call_id: (place, expected_wait_s(state, place)) for call_id, place in places(state).items()
+    last = _last[0]
+    if last is not None and last[0] is state:
+        return last[1]
+    seats = open_seats(state)
+    found = {
+        call_id: (place, wait_s(state, place, seats)) for call_id, place in places(state).items()
     }
+    _last[0] = (state, found)
+    return found
+
+
+_last: list[tuple[State, dict[CallId, tuple[int, int | None]]] | None] = [None]
+"""The last answer of `waits`: one change shows on every waiting call, and states never change."""
 
 
 def nuisance_view(state: State, number: str) -> NuisanceView | None:

@@ -19,6 +19,7 @@ from dispatch.core.acd import places
 from dispatch.core.check import check_state
 from dispatch.core.draft import CoreSettings
 from dispatch.core.plan import bare_number
+from dispatch.core.state import State
 from dispatch.views.queue import call_view, queue_view
 from tests.core.story import HERE, OTHER_SEAT, SEAT, U1, Story, effects_since
 
@@ -461,17 +462,23 @@ def test_marked_numbers_are_not_sent_to_others() -> None:
 # ---- what callers and screens are told
 
 
+def holds(before: State, story: Story) -> list[tuple[str, int]]:
+    """Who was told which place."""
+    asked = effects_since(before, story)
+    return [(e.call_ref, e.position) for e in asked if isinstance(e, ef.HoldCall)]
+
+
 def test_callers_hear_their_place_and_when_they_move_up() -> None:
     story = Story()
     before = story.state
     story.ring("r1")
     story.ring("r2", "2")
     story.ring("r3", "3")
-    held = [(e.call_ref, e.position) for e in effects_since(before, story)]
+    held = holds(before, story)
     assert held == [("r1", 1), ("r2", 2), ("r3", 3)]
     before = story.state
     story.do(cmd.EndCall(call_ref="r1", by="caller"))
-    moved = [(e.call_ref, e.position) for e in effects_since(before, story)]
+    moved = holds(before, story)
     assert moved == [("r2", 1), ("r3", 2)]
 
 
@@ -480,7 +487,7 @@ def test_a_graver_call_sends_nobody_back_by_announcement() -> None:
     story.ring("r1", HOSPITAL)
     before = story.state
     story.ring("r2", "2")
-    assert [(e.call_ref, e.position) for e in effects_since(before, story)] == [("r2", 1)]
+    assert holds(before, story) == [("r2", 1)]
 
 
 def test_the_screens_see_place_wait_and_the_days_figures() -> None:
