@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -251,14 +251,22 @@ def _by_name(c: Chooser, name: str, kind: Any) -> Any:  # noqa: ANN401 - a field
         str: (*NUMBERS, "zh", "x"),
         float: (0.5,),
     }
-    return c.one(plain[kind]) if kind in plain else kind()
+    if kind in plain:
+        return c.one(plain[kind])
+    if issubclass(kind, msgspec.Struct):
+        return _struct(c, kind)
+    return kind()
+
+
+def _struct(c: Chooser, kind: type[Any]) -> Any:  # noqa: ANN401 - of that type
+    hints = get_type_hints(kind, include_extras=True)
+    fields = msgspec.structs.fields(kind)
+    return kind(**{f.name: _by_name(c, f.name, hints[f.name]) for f in fields})
 
 
 def _unwritten(command: type[Any]) -> Callable[[Chooser], AnyCommand]:
     """A builder for a command that has none above, so that a new command is tried at once."""
-    hints = get_type_hints(command, include_extras=True)
-    fields = msgspec.structs.fields(command)
-    return lambda c: command(**{f.name: _by_name(c, f.name, hints[f.name]) for f in fields})
+    return lambda c: cast("AnyCommand", _struct(c, command))
 
 
 _WRITTEN = {type(make(Chooser(empty(), DAY_MS, [0]))) for make in KINDS.values()}

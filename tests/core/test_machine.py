@@ -16,7 +16,7 @@ from dispatch.app.known import created_by
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.commands import AnyCommand, Envelope
-from dispatch.contracts.effects import AlertUnit, RecallUnit, SendFeed
+from dispatch.contracts.effects import DURABLE, AlertUnit, RecallUnit
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import CommandId
@@ -82,6 +82,7 @@ class Centre(RuleBasedStateMachine):
         self.pending: dict[str, Any] = {}
         self.shown: dict[tuple[str, str], Any] = {}
         self.looked_at_ms = DAY_MS
+        self.whole = True
         self.forwarded: set[tuple[str, str]] = set()
 
     def give(self, command: AnyCommand) -> None:
@@ -96,6 +97,7 @@ class Centre(RuleBasedStateMachine):
         except CommandRefused:
             return
         before = self.state
+        self.whole = False
         if isinstance(command, cmd.Tick):
             self.looked_at_ms = self.at_ms
         for record, after in zip(decision.records, decision.states, strict=True):
@@ -107,6 +109,7 @@ class Centre(RuleBasedStateMachine):
         told = next((c for r in decision.records if (c := created_by(r))), "")
         assert not decision.records or told == decision.created
         self.records.extend(decision.records)
+        self.whole = True
 
     def read(self, record: Record, before: State, after: State) -> None:
         match record.body:
@@ -142,7 +145,7 @@ class Centre(RuleBasedStateMachine):
             case _:
                 pass
         for issued in effects_of(record, before, after):
-            if isinstance(issued.effect, AlertUnit | RecallUnit | SendFeed):
+            if isinstance(issued.effect, DURABLE):
                 assert issued.key not in self.pending
                 self.pending[issued.key] = issued
         self.show(before, after)
@@ -211,7 +214,7 @@ class Centre(RuleBasedStateMachine):
             self.usual(choice, [*numbers[1:], choice])
             self.rooms_agree()
 
-    @rule(choices=st.lists(st.integers(0, 10_000), min_size=12, max_size=12), numbers=NUMBERS)
+    @rule(choices=st.lists(st.integers(0, 10_000), min_size=6, max_size=6), numbers=NUMBERS)
     def a_crowd_calls(self, choices: list[int], numbers: list[int]) -> None:
         for choice in choices:
             kind = QUEUE_KINDS[choice % len(QUEUE_KINDS)]
@@ -297,6 +300,8 @@ class Centre(RuleBasedStateMachine):
             assert arrival.mission_id in state.missions
 
     def teardown(self) -> None:
+        if not self.whole:
+            return  # a step broke off: its own fault is the one to see
         replayed = empty()
         for record in self.records:
             again = msgspec.json.decode(msgspec.json.encode(record), type=Record)
@@ -311,8 +316,8 @@ class Centre(RuleBasedStateMachine):
 
 
 Centre.TestCase.settings = settings(
-    max_examples=120,
-    stateful_step_count=60,
+    max_examples=100,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
