@@ -156,7 +156,13 @@ class _KeepsAcking(Keeper):
 
 
 class _BreaksPromises(Keeper):
-    """Asks for the vote whenever it likes, also right after a start."""
+    """Promises long, suspects soon, and asks for the vote whenever it likes."""
+
+    def _suspect(self, now_ms: int) -> Iterator[AnyDo]:
+        if now_ms - self._writer_heard_ms > 150:
+            yield from self._stand(now_ms)
+        else:
+            yield from super()._suspect(now_ms)
 
     def _canvass(self, now_ms: int) -> Iterator[AnyDo]:
         self._promised_until_ms = now_ms
