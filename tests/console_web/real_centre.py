@@ -34,6 +34,7 @@ from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import (
     ArrivalId,
+    CallId,
     CommandId,
     HospitalId,
     MissionId,
@@ -517,13 +518,34 @@ def _board(centre: Centre) -> None:
             centre.tell(cmd.SetAdmissionNumber(arrival_id=arrival_id, admission_no="ZY2611230"))
 
 
+def _talk(centre: Centre, call_id: CallId, at: int) -> None:
+    """What is done in the call of the replay's story."""
+    call_ref = centre.state.calls[call_id].call_ref
+    steps: tuple[tuple[int, AnyCommand], ...] = (
+        (10, cmd.HoldCaller(call_id=call_id)),
+        (12, cmd.AddParty(call_id=call_id, number="110")),
+        (14, cmd.JoinParty(call_ref=call_ref, party_id="1")),
+        (15, cmd.ResumeCaller(call_id=call_id)),
+        (18, cmd.LoseParty(call_ref=call_ref, party_id="1")),
+        (19, cmd.NoteDigit(call_ref=call_ref, digit="5")),
+        (20, cmd.SetMetronome(call_id=call_id, per_min=110)),
+    )
+    for seconds, body in steps:
+        centre.tell(body, at_ms=at + seconds * 1000)
+
+
 def _replay(centre: Centre) -> None:
-    """One incident from ring to handover, 31 minutes long, with a call of 40 s."""
+    """One incident from ring to handover, 31 minutes long, with a call of 40 s; the police were
+    in it, a supervisor listened, a second crew was on its way for a while.
+    """
     at = centre.clock.now_ms() - 3_600_000
     call_at = at
     incident_id = centre.incident("chest_pain", at_ms=at + 5_000)
+    _talk(centre, centre.state.incidents[incident_id].call_ids[0], at)
     mission_id = centre.send(incident_id, at_ms=at + 21_000)
+    second = centre.send(incident_id, U2, at_ms=at + 30_000)
     centre.hang_up(at_ms=at + 46_000)
+    centre.tell(cmd.RecallMission(mission_id=second, reason="one is enough"), at_ms=at + 50_000)
     call_id = centre.state.incidents[incident_id].call_ids[0]
     centre.record(call_id, 40, at_ms=call_at + 6_000)
     for seconds, status in (

@@ -102,6 +102,20 @@ def test_the_call_is_no_sliver_and_the_view_zooms(replay: Page) -> None:
     assert all_of_it["width"] > whole["width"] * 0.95
 
 
+def test_what_was_done_in_the_call_is_on_its_lane(replay: Page) -> None:
+    told = replay.locator("[data-test=talk] li")
+    expect(told).to_have_text(
+        ["保持 0:05–0:10", "通话 110 0:07–0:13", "来电人按键 5 0:14", "110 次/分 0:15–0:41"]
+    )
+    events = replay.locator(".events")
+    expect(events).to_contain_text("呼叫第三方")
+    expect(events).to_contain_text("110 · 通话")
+
+
+def test_the_tracks_of_all_its_units_are_drawn(replay: Page) -> None:
+    expect(replay.locator("[data-tracks='2']")).to_be_visible()
+
+
 def test_axe_is_content(replay: Page) -> None:
     assert axe_violations(replay) == []
     replay.keyboard.press("l")

@@ -33,11 +33,18 @@ export interface MapPlace {
   kind: 'hospital' | 'station'
 }
 
+/** Where somebody drove. Several are told apart by their dashes; `bold` is the one looked at. */
+export interface MapTrack {
+  points: [lat: number, lon: number][]
+  bold?: boolean
+}
+
 export interface Scene {
   units: MapUnit[]
   incidents: MapIncident[]
   places: MapPlace[]
   route: [lat: number, lon: number][]
+  tracks?: MapTrack[]
 }
 
 /** Turns WGS-84 into CSS pixels of the canvas, and metres into pixels at a latitude. */
@@ -81,6 +88,8 @@ const INKS: Record<Theme, Ink> = {
   },
 }
 
+/** The first track is whole; the others are broken, each in its own way. */
+const DASHES: readonly (readonly number[])[] = [[], [10, 8], [2, 8], [14, 6, 2, 6]]
 const SIZE_PX = 15
 const SIZE_NEAR_PX = 24
 // Places are named only where a kilometre is wide enough for names not to cover each other.
@@ -115,7 +124,10 @@ export class Painter {
 
   paint(scene: Scene): void {
     const ink = INKS[this.theme]
-    if (scene.route.length > 1) this.route(scene.route, ink)
+    scene.tracks?.forEach(({ points, bold }, n) => {
+      if (points.length > 1) this.line(points, ink.route, DASHES[n % DASHES.length]!, bold ? 4 : 2.5)
+    })
+    if (scene.route.length > 1) this.line(scene.route, ink.route, [], 4)
     for (const place of scene.places) this.place(place, ink)
     for (const incident of scene.incidents) if (!incident.current) this.incident(incident, ink)
     for (const unit of scene.units) if (!unit.emphasis) this.unit(unit)
@@ -123,7 +135,7 @@ export class Painter {
     for (const unit of scene.units) if (unit.emphasis) this.namedUnit(unit, ink)
   }
 
-  private route(points: [number, number][], ink: Ink): void {
+  private line(points: [number, number][], colour: string, dash: readonly number[], width_px: number): void {
     const context = this.context
     context.beginPath()
     points.forEach(([lat, lon], index) => {
@@ -131,11 +143,13 @@ export class Painter {
       if (index === 0) context.moveTo(x, y)
       else context.lineTo(x, y)
     })
-    context.lineWidth = 4
+    context.lineWidth = width_px
     context.lineCap = context.lineJoin = 'round'
-    context.strokeStyle = ink.route
+    context.strokeStyle = colour
     context.globalAlpha = 0.75
+    context.setLineDash([...dash])
     context.stroke()
+    context.setLineDash([])
     context.globalAlpha = 1
   }
 

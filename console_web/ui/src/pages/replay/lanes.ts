@@ -5,6 +5,7 @@ import { t } from '@/lib/i18n'
 import { settings } from '@/lib/settings'
 import { SYMBOLS, type SymbolGroup } from '@/lib/symbols'
 import type { VitalKey } from '@/lib/vitals'
+import { talkBars, TALK_ROWS, type TalkBar } from './talkbars'
 import { callBars, unitBars, type Bar, type Line, type Peaks, type Timeline } from './story'
 
 export interface View {
@@ -15,6 +16,8 @@ export const LABELS_PX = 104
 const RULER_PX = 26
 const WAVE_PX = 84
 const LANE_PX = 36
+const TALK_ROW_PX = 16
+const TALK_PX = TALK_ROW_PX * TALK_ROWS + 4
 const VITALS_PX = 64
 const GAP_PX = 6
 const MISSIONS_MAX = 3
@@ -23,7 +26,8 @@ const TICK_PX_MIN = 90
 
 export function heightOf(story: Timeline | null): number {
   const missions = Math.min(MISSIONS_MAX, Math.max(1, story?.missions.length ?? 1))
-  return RULER_PX + WAVE_PX + LANE_PX * (2 + missions) + VITALS_PX + GAP_PX * (4 + missions)
+  const talk = story && talkBars(story).length > 0 ? TALK_PX + GAP_PX : 0
+  return talk + RULER_PX + WAVE_PX + LANE_PX * (2 + missions) + VITALS_PX + GAP_PX * (4 + missions)
 }
 
 interface Ink {
@@ -80,6 +84,7 @@ export class LanePainter {
     this.y = RULER_PX
     this.waves()
     this.lane(t('replay.lane_call'), callBars(this.story), 'call')
+    this.talk(talkBars(this.story))
     this.lane(t('replay.lane_incident'), [], 'incident')
     for (const mission of this.story.missions.slice(0, MISSIONS_MAX)) {
       this.lane(mission.plate || mission.unit_id, unitBars(this.story, mission), 'unit')
@@ -185,7 +190,9 @@ export class LanePainter {
 
   private colour(kind: Bar['kind']): string {
     if (kind === 'ringing') return this.ink.warn
-    if (kind === 'talking') return this.ink.accent
+    if (kind === 'talking' || kind === 'pressed') return this.ink.accent
+    if (kind === 'held') return this.ink.warn
+    if (kind === 'joined') return this.ink.good
     const symbol = SYMBOLS[kind as SymbolGroup]
     return symbol.fill[settings.theme] || symbol.stroke[settings.theme]
   }
@@ -210,6 +217,31 @@ export class LanePainter {
         }
       }
       if (bars.length === 0) this.marks(lane)
+    })
+  }
+
+  /** What was done in the call: thin bars below each other, moments as bars without length. */
+  private talk(bars: readonly TalkBar[]): void {
+    if (bars.length === 0) return
+    this.title(t('replay.lane_talk'), TALK_PX)
+    this.clipped(TALK_PX, () => {
+      const { context } = this
+      context.font = "11px 'Noto Sans CJK SC', sans-serif"
+      bars.forEach((bar, n) => {
+        const from = this.x(bar.from_ms)
+        const to = Math.max(from + 3, this.x(bar.to_ms))
+        const top = this.y + 2 + bar.row * TALK_ROW_PX
+        context.fillStyle = this.colour(bar.kind)
+        context.globalAlpha = 0.28
+        context.fillRect(from, top, to - from, TALK_ROW_PX - 2)
+        context.globalAlpha = 1
+        context.fillRect(from, top, 3, TALK_ROW_PX - 2)
+        const next = bars.slice(n + 1).find((other) => other.row === bar.row)
+        const room = (next ? this.x(next.from_ms) : this.width) - Math.max(from, LABELS_PX)
+        if (room < context.measureText(bar.label).width + 8) return
+        context.fillStyle = this.ink.text
+        context.fillText(bar.label, Math.max(from, LABELS_PX) + 6, top + TALK_ROW_PX / 2 - 1)
+      })
     })
   }
 

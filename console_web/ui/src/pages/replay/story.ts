@@ -62,7 +62,7 @@ export interface Bar {
   from_ms: number
   to_ms: number
   label: string
-  kind: SymbolGroup | 'ringing' | 'talking'
+  kind: SymbolGroup | 'ringing' | 'talking' | 'held' | 'joined' | 'pressed'
 }
 
 const TIMELINE_WAIT_MS = 20_000
@@ -74,10 +74,10 @@ export const loadPeaks = (recording: Recording): Promise<Peaks> =>
   getJson(apiUrl(recording.peaks_url), TIMELINE_WAIT_MS)
 
 /** Events that would only repeat what the line before says. */
-const LEFT_OUT = new Set(['call_linked.v1', 'incident_opened.v1'])
+const LEFT_OUT = new Set(['call_linked.v1', 'incident_opened.v1', 'party_drop_requested.v1'])
 
 function laneOf(type: string): Lane {
-  if (type.startsWith('call') || type.startsWith('recording')) return 'call'
+  if (/^(call|recording|party_|seat_muted|metronome|digit_|subscriber|location_link|nuisance)/.test(type)) return 'call'
   if (type.startsWith('vitals')) return 'vitals'
   if (/^(arrival|bed|admission|hospital)/.test(type)) return 'hospital'
   if (/^(unit_|mission|eta)/.test(type)) return 'unit'
@@ -104,6 +104,10 @@ export interface Names {
   question(id: string): string
 }
 
+function partyName({ seat_id, number }: { seat_id?: string; number?: string }): string {
+  return seat_id ? t('replay.seat', { seat: seat_id }) : (number ?? '')
+}
+
 function detail(event: AnyEvent, names: Names): string {
   switch (event.type) {
     case 'call_offered.v1':
@@ -113,6 +117,26 @@ function detail(event: AnyEvent, names: Names): string {
     case 'call_ringing.v1':
     case 'call_connected.v1':
       return t('replay.seat', { seat: event.seat_id })
+    case 'call_out_started.v1':
+      return event.number
+    case 'party_dialled.v1':
+      return `${partyName(event)} · ${t(`monitor.mode_${event.mode ?? 'talk'}`)}`
+    case 'party_mode_changed.v1':
+      return t(`monitor.mode_${event.mode}`)
+    case 'party_left.v1':
+      return [event.reason, event.sip_code].filter(Boolean).join(' ')
+    case 'call_transferred.v1':
+      return `→ ${partyName(event)}`
+    case 'seat_muted.v1':
+      return t(event.muted ? 'replay.on' : 'replay.off')
+    case 'metronome_set.v1':
+      return event.per_min ? t('console.per_min', { n: event.per_min }) : t('replay.off')
+    case 'digit_pressed.v1':
+      return event.digit
+    case 'caller_located.v1':
+      return `${word('source', event.location.source)}${event.location.accuracy_m ? ` ±${Math.round(event.location.accuracy_m)} m` : ''}`
+    case 'subscriber_noted.v1':
+      return [event.subscriber.name, event.subscriber.address].filter(Boolean).join(' · ')
     case 'call_ended.v1':
       return word('replay', `by_${event.by}`)
     case 'recording_stored.v1':
