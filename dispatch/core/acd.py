@@ -15,6 +15,8 @@ from dispatch.core.draft import Draft
 from dispatch.core.state import Call, Seat, State
 
 WAITING = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
+QUEUED = (CallState.OFFERED, CallState.QUEUED)
+"""Who waits and rings nowhere."""
 WORKING = (SeatState.FREE, SeatState.RINGING, SeatState.TALKING, SeatState.AFTER_CALL)
 _FIRST_GROUP = SeatGroup(group_id="")  # type: ignore[arg-type]  # the group of seats without one
 
@@ -96,10 +98,12 @@ def rung(state: State, seat: Seat, waited_ms: int | None = None) -> bool:
 def eligible(state: State, call: Call, at_ms: int) -> list[Seat]:
     """Free seats that may take this call now, best first: one that has not let it ring in vain,
     that speaks the caller's language, of the first group, idle for longest. A language is a
-    wish: nobody waits for it.
+    wish: nobody waits for it. A group that is open to somebody further back is open to this call.
     """
-    waited_ms = at_ms - call.first_ring_at_ms
     free = [s for s in state.seats.values() if s.state is SeatState.FREE]
+    if not free:
+        return []
+    waited_ms = at_ms - _earliest_ring_ms(state, call)
 
     def merit(seat: Seat) -> tuple[bool, bool, int, int, str]:
         languages = entry_of(state.plan, seat).languages
@@ -108,6 +112,17 @@ def eligible(state: State, call: Call, at_ms: int) -> list[Seat]:
         return (seat.seat_id in call.missed, not speaks, rank, seat.since_ms, seat.seat_id)
 
     return sorted((s for s in free if rung(state, s, waited_ms)), key=merit)
+
+
+def _earliest_ring_ms(state: State, call: Call) -> int:
+    """The first ring of whoever waits longest, of this call and those behind it in the line."""
+    place = standing(call, state.plan)
+    behind = (
+        other.first_ring_at_ms
+        for other in state.calls.values()
+        if other.state in QUEUED and not placed(other) and standing(other, state.plan) > place
+    )
+    return min((call.first_ring_at_ms, *behind))
 
 
 # ---- decisions

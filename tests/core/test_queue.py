@@ -169,6 +169,16 @@ def test_the_second_group_is_rung_after_its_time() -> None:
     assert rings_at(story, call_id) == OTHER_SEAT
 
 
+def test_a_seat_of_the_second_group_goes_to_whoever_stands_first() -> None:
+    story = planned()
+    work = story.ring("r1", HOSPITAL)
+    caller = story.ring("r2", "2")
+    story.seat(OTHER_SEAT)
+    story.do(cmd.Tick(), after_ms=8_000)  # the hospital has waited ten seconds, the caller nine
+    assert rings_at(story, work) is None
+    assert rings_at(story, caller) == OTHER_SEAT
+
+
 def test_the_first_group_is_preferred_however_long_the_second_is_idle() -> None:
     story = planned().seat(OTHER_SEAT)
     call_id = story.ring()
