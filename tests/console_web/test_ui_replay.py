@@ -105,10 +105,10 @@ def test_the_call_is_no_sliver_and_the_view_zooms(replay: Page) -> None:
 def test_what_was_done_in_the_call_is_on_its_lane(replay: Page) -> None:
     told = replay.locator("[data-test=talk] li")
     expect(told).to_have_text(
-        ["保持 0:05–0:10", "通话 110 0:07–0:13", "来电人按键 5 0:14", "110 次/分 0:15–0:41"]
+        ["保持 0:05–0:10", "通话 110 0:07–0:13", "按键 5 0:14", "110 次/分 0:15–0:41"]
     )
     events = replay.locator(".events")
-    expect(events).to_contain_text("呼叫第三方")
+    expect(events).to_contain_text("加人")
     expect(events).to_contain_text("110 · 通话")
 
 

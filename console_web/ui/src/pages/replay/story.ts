@@ -209,15 +209,17 @@ interface Step {
   at_ms: number
 }
 
-export function stepsOf(mission: MissionView): Step[] {
+export function stepsOf(story: Timeline, mission: MissionView): Step[] {
   const steps = Object.entries(mission.steps ?? {}).map(([status, at_ms]) => ({ status: status as UnitStatus, at_ms: at_ms! }))
   if (!steps.some(({ status }) => status === 'alerted')) steps.push({ status: 'alerted', at_ms: mission.assigned_at_ms })
+  const recall = story.records.find(({ body }) => body.type === 'mission_recalled.v1' && body.mission_id === mission.mission_id)
+  if (recall) steps.push({ status: 'available', at_ms: recall.at_ms })
   return steps.sort((a, b) => a.at_ms - b.at_ms)
 }
 
 /** The bars of one unit's lane: from each status to the next. */
 export function unitBars(story: Timeline, mission: MissionView): Bar[] {
-  const steps = stepsOf(mission)
+  const steps = stepsOf(story, mission)
   return steps.flatMap(({ status, at_ms }, n) => {
     if (status === 'available') return []
     const to_ms = steps[n + 1]?.at_ms ?? story.end_at_ms
@@ -225,8 +227,8 @@ export function unitBars(story: Timeline, mission: MissionView): Bar[] {
   })
 }
 
-export function statusAt(mission: MissionView, at_ms: number): UnitStatus | undefined {
-  return stepsOf(mission).filter((step) => step.at_ms <= at_ms).at(-1)?.status
+export function statusAt(story: Timeline, mission: MissionView, at_ms: number): UnitStatus | undefined {
+  return stepsOf(story, mission).filter((step) => step.at_ms <= at_ms).at(-1)?.status
 }
 
 /** Where a vehicle was, between its fixes in a straight line. */
