@@ -6,6 +6,7 @@ The core stands behind `PairApp`. It asks `committed` after each append and tell
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, assert_never, cast
 
@@ -45,6 +46,7 @@ from failover.settings import Address, PairSettings
 
 TICK_S = 0.025
 RETRY_S = 0.1
+CANCEL_S = 0.2
 INBOX_MAX = 10_000
 
 _T = TypeVar("_T")
@@ -111,6 +113,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return self.seq - self.peer_seq
 
 
+@dataclass
+class _Next:
+    """The piece of work with the journal that is to be done, or is."""
+
+    coroutine: _Work
+    name: str
+    started: bool = False
+
+
 def monotonic_ms() -> int:
     """A clock that goes on while the machine sleeps."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
@@ -140,8 +151,8 @@ class PairMachine:
         self.alarms: set[str] = set()
         self._folder = journal_folder
         self._inbox: asyncio.Queue[AnyHappened] = asyncio.Queue(INBOX_MAX)
-        self._work: asyncio.Task[None] | None = None
-        self._tasks: asyncio.TaskGroup | None = None
+        self._work: _Next | None = None
+        self._work_came = asyncio.Event()
         self._folded: Entry | None = None
         self._wrote = False
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -216,7 +227,6 @@ class PairMachine:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
                 tasks.create_task(self._witness.dial(settings.witness), name="witness")
                 for link, channel in zip(self._channels, settings.channels, strict=True):
                     way = (
@@ -226,6 +236,7 @@ class PairMachine:
                     )
                     tasks.create_task(way, name=f"channel-{channel.name}")
                 tasks.create_task(self._tick(), name="tick")
+                tasks.create_task(self._works(), name="work")
                 tasks.create_task(self._handle(), name="keeper")
         finally:
             self._drop_waiting()
@@ -302,16 +313,32 @@ class PairMachine:
 
     def _start(self, work: _Work, name: str) -> None:
         """One piece of work with the journal at a time; a newer one replaces an older."""
-        before, self._work = self._work, None
-        if self._tasks is not None:
-            self._work = self._tasks.create_task(self._after(before, work, name), name=name)
+        if self._work is not None and not self._work.started:
+            self._work.coroutine.close()
+        self._work = _Next(work, name)
+        self._work_came.set()
 
-    async def _after(self, before: "asyncio.Task[None] | None", work: _Work, name: str) -> None:
-        if before is not None and not before.done():
-            before.cancel()
-            await asyncio.wait([before])
-        log.info("pair_work", node=self.settings.node, work=name)
-        await work
+    async def _works(self) -> None:
+        """Does the newest piece of work, and leaves it for a newer one."""
+        while True:
+            await self._work_came.wait()
+            self._work_came.clear()
+            work = self._work
+            if work is None or work.started:
+                continue
+            work.started = True
+            log.info("pair_work", node=self.settings.node, work=work.name)
+            doing = asyncio.ensure_future(work.coroutine)
+            newer = asyncio.ensure_future(self._work_came.wait())
+            try:
+                await asyncio.wait([doing, newer], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                newer.cancel()
+                while not doing.done():  # a library may swallow a cancellation: ask again
+                    doing.cancel()
+                    await asyncio.wait([doing], timeout=CANCEL_S)
+            if not doing.cancelled():
+                doing.result()
 
     def _settle(self) -> None:
         """Answer whoever waits for something that is committed, and may be told now."""
