@@ -1,9 +1,9 @@
 """The 49 messages of RFC 4475, Session Initiation Protocol (SIP) Torture Test Messages (May 2006).
 
 Messages as in the RFC's sections 3.1 to 3.4, under its names; long runs are written as
-repetitions, as the RFC's own `<repeat>` notation does. `answers` are the codes that the RFC lets an element of  # noqa: E501
-our kind give: a server that takes emergency calls for any address, asks no questions that it can do
-without, registers known phones only, and is never a proxy for strangers.
+repetitions, as the RFC's own `<repeat>` notation does. `answers` are the codes that the RFC lets an
+element of our kind give: a server that takes emergency calls for any address, asks no questions
+that it can do without, registers known phones only, and is never a proxy for strangers.
 """
 
 from dataclasses import dataclass

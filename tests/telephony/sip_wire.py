@@ -72,8 +72,9 @@ class Udp:
         return await self.answer(timeout_s)
 
     async def final(self, message: bytes, timeout_s: float = 5) -> bytes:
-        """The first answer that is not provisional."""
-        await self.send(message)
+        """The first answer that is not provisional; an empty message sends nothing."""
+        if message:
+            await self.send(message)
         while (answer := await self.answer(timeout_s)).startswith(b"SIP/2.0 1"):
             pass
         return answer

@@ -75,6 +75,25 @@ async def test_a_trunk_beyond_its_own_limit_is_told_when_to_come_again(tmp_path:
         await core.expect(gw.Offered)
 
 
+async def test_no_call_is_lost_while_workers_are_started_anew(tmp_path: Path) -> None:
+    made = settings(tmp_path, workers=3)
+    pool = msgspec.structs.replace(made.pool, calls_before_recycle=2)
+    made = msgspec.structs.replace(made, pool=pool)
+    async with running(made) as one, connected(made) as core:
+        for _ in range(6):
+            with Udp(door(one)) as trunk:
+                seen = len(core.reports)
+                answer = b"SIP/2.0 503"
+                async with asyncio.timeout(20):
+                    while answer.startswith(b"SIP/2.0 503"):  # all three are being started
+                        await asyncio.sleep(0.05)
+                        answer = await trunk.ask(request("INVITE", body=SDP))
+                assert answer.startswith(b"SIP/2.0 1")
+                offered = await core.expect(gw.Offered, lambda report, n=seen: report.seq > n)
+                await core.release(offered.call_ref)
+                assert (await trunk.final(b"")).startswith(b"SIP/2.0 603")
+
+
 # ---- standby
 
 
