@@ -124,6 +124,21 @@ def test_the_queue_and_surge_mode_are_on_the_wall(
     expect(seat.locator(".bar .surge")).to_be_visible()
 
 
+def test_a_marked_number_is_cleared_from_the_wall(
+    monitor: Page, seat: Page, server: Served
+) -> None:
+    talk(seat, server)
+    seat.get_by_role("button", name="标记骚扰").click()
+    seat.get_by_role("button", name="无声").click()
+    monitor.locator(".marks summary").click()
+    row = monitor.locator(".marks li")
+    expect(row).to_contain_text("无声")
+    expect(row).to_contain_text("seat1")
+    row.get_by_role("button", name="取消标记").click()
+    expect(monitor.locator(".marks")).to_have_count(0)
+    expect(seat.locator(".pop .marked")).to_have_count(0)
+
+
 def test_an_alarm_is_shown_and_cleared(monitor: Page, server: Served) -> None:
     server.post("/fake/alarm", code="effect_failed", detail="unit U001")
     alarms = monitor.get_by_role("region", name="报警")
