@@ -42,6 +42,8 @@ class SetIsr(Said, frozen=True, tag="set_isr"):
     holder: str
     isr: Isr
     serial: int
+    seq: int = 0
+    """As in `Renew`: on the witness's disk before there are two to choose from."""
 
 
 class Release(Said, frozen=True, tag="release"):

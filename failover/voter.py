@@ -120,7 +120,7 @@ def _vote(voter: Voter, message: RequestVote, now_ms: int) -> VoterStep:
         epoch=message.epoch,
         holder=message.candidate,
         isr=frozenset({message.candidate}),
-        floor_seq=ballot.floor_seq,
+        floor_seq=max(ballot.floor_seq, message.seq),
     )
     voter = replace(voter, ballot=elected, lease_until_ms=now_ms + voter.lease_ms)
     reply = Voted(epoch=message.epoch, candidate=message.candidate)
@@ -140,7 +140,8 @@ def _set_isr(voter: Voter, message: SetIsr) -> VoterStep:
         return VoterStep(voter=voter, reply=reply)
     if message.serial == ballot.serial:
         return _told(voter, "old serial")
-    changed = replace(ballot, isr=message.isr, serial=message.serial)
+    floor_seq = max(ballot.floor_seq, message.seq)
+    changed = replace(ballot, isr=message.isr, serial=message.serial, floor_seq=floor_seq)
     return VoterStep(voter=replace(voter, ballot=changed), reply=reply, persist=True)
 
 

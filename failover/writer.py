@@ -144,6 +144,12 @@ class Writer:
     def _want(self, isr: Isr, now_ms: int) -> Iterator[AnyDo]:
         self._serial += 1
         self.possible |= isr
-        self.wanted = SetIsr(epoch=self.epoch, holder=self.node, isr=isr, serial=self._serial)
+        self.wanted = SetIsr(
+            epoch=self.epoch,
+            holder=self.node,
+            isr=isr,
+            serial=self._serial,
+            seq=self.committed_seq,
+        )
         self._wanted_since_ms = self._asked_ms = now_ms
         yield ToWitness(message=self.wanted)

@@ -98,8 +98,10 @@ class _NeverAlone(Writer):
         return False
 
 
-class _AnyEpochsAck(Keeper):
-    """Takes a standby's acknowledgement of whatever line."""
+class _AnyEpochsAck(_WithWriter):
+    """Takes a standby's acknowledgement of whatever line; nor does a promise tell old from new."""
+
+    writer_type = _NoPromise
 
     def _acked(
         self,
@@ -140,8 +142,12 @@ class _ForgetsOwnDisk(Keeper):
         yield from super()._handle(happened, now_ms)
 
 
-class _KeepsAcking(Keeper):
-    """A candidate that is not cut off: it acknowledges while it asks for the vote."""
+class _KeepsAcking(_WithWriter):
+    """A candidate that is not cut off: it acknowledges while it asks for the vote; nor does a
+    promise stop the writer.
+    """
+
+    writer_type = _NoPromise
 
     def _handle(self, happened: AnyHappened, now_ms: int) -> Iterator[AnyDo]:
         if isinstance(happened, Tailed) and self.role is Role.CANDIDATE:
@@ -279,3 +285,15 @@ ABLATIONS: dict[str, Parts] = {
     "orders are given again": Parts(reissues=False),
 }
 """What is missing, by the name of the safeguard."""
+
+DOUBLE = frozenset({"the epoch of an acknowledgement", "cutting before the vote"})
+"""Here the promise is missing as well, since it covers for the safeguard: no run breaks without one
+of the two. What must break is more than the promise's own invariant.
+"""
+
+
+def shows(safeguard: str, broken: str) -> bool:
+    """Whether a broken run shows that the safeguard is needed."""
+    if not broken or broken.startswith("live"):
+        return False
+    return safeguard not in DOUBLE or not broken.startswith(("one-epoch", "lease"))
