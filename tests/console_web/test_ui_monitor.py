@@ -96,6 +96,15 @@ def test_the_ear_goes_in_by_keys_and_the_call_taker_sees_it(
     expect(seat.locator(".listener")).to_have_count(0)
 
 
+def test_a_phone_that_does_not_answer_is_told(monitor: Page, seat: Page, server: Served) -> None:
+    call_id = talk(seat, server)
+    monitor.fill("[data-test=my-phone]", "07")
+    monitor.locator("[data-test=listen]").click()
+    expect(monitor.locator("[data-test=leave]")).to_be_visible()
+    server.post("/fake/lose", call_id=call_id)
+    expect(monitor.locator(".toast.bad")).to_contain_text("07 席话机没有接听")
+
+
 def test_a_call_that_ended_is_one_key_from_its_replay(
     monitor: Page, seat: Page, server: Served
 ) -> None:

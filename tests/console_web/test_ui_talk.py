@@ -137,6 +137,7 @@ def test_a_colleague_is_asked_while_the_caller_holds(
     expect(other.locator(".seat.talking")).to_be_visible()
     server.post("/fake/lose", call_id=call_id)
     expect(console.locator(".parties")).to_have_count(0)
+    expect(console.locator(".toast.bad")).to_contain_text("02 席 没有接通")
     expect(other.locator(".seat.free")).to_be_visible()
     other.close()
 

@@ -7,6 +7,7 @@ import { useCalls } from '@/lib/calls'
 import { send } from '@/lib/commands'
 import { t, word } from '@/lib/i18n'
 import { useSeat } from '@/lib/seat'
+import { toast } from '@/lib/toasts'
 import type { AnyCommand, PartyView } from '@/lib/types'
 import { useDesk } from './desk'
 
@@ -40,7 +41,17 @@ export const useTalk = defineStore('talk', () => {
     },
   )
 
-  /** Crews and hospitals of the incident stand before the other seats: they are asked for more often. */
+  watch(
+    () => [call.value?.call_id, call.value?.parties ?? []] as const,
+    ([call_id, parties], [before_id, before]) => {
+      if (!call_id || call_id !== before_id) return
+      // Who was dialled and is gone without a word did not answer: the row alone would not tell.
+      const unanswered = before.filter((one) => one.state === 'dialling' && !parties.some((now) => now.party_id === one.party_id))
+      for (const party of unanswered) toast('bad', t('console.party_failed', { who: named(party) }))
+    },
+  )
+
+  /** Crews of the incident stand before the other seats: they are asked for more often. */
   const quick = computed<Target[]>(() => {
     const found: Target[] = QUICK_NUMBERS.map((number) => ({ label: `${number} ${t(`console.quick_${number}`)}`, number }))
     for (const mission of desk.liveMissions) {

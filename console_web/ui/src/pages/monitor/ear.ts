@@ -59,5 +59,15 @@ export const useEar = defineStore('ear', () => {
     if (call && mine(call)) await send({ type: 'leave_call', call_id: call.call_id, seat_id: seatId.value })
   }
 
+  /** My legs that still ring, by call. One that goes without having joined is told. */
+  const ringing = computed(() => talking.value.filter((call) => mine(call)?.state === 'dialling').map((call) => call.call_id))
+  watch(ringing, (now, before) => {
+    const isGone = before.some((call_id) => {
+      const call = talking.value.find((one) => one.call_id === call_id)
+      return !now.includes(call_id) && call && !call.listeners?.some((party) => party.seat_id === seatId.value)
+    })
+    if (isGone) toast('bad', t('monitor.phone_silent', { seat: seatId.value }))
+  })
+
   return { store, isBound, mayListen, phone, talking, over, chosen, choose, step, mine, listen, leave }
 })
