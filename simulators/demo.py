@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -63,7 +64,7 @@ class Demo:
         async with asyncio.TaskGroup() as tasks:
             phones = tasks.create_task(self._phones(), name="phones")
             tasks.create_task(self._operator(), name="operator")
-            children = [self._fleet()]
+            children = [self._fleet(), self._operator_services()]
             if self._region.register.hospitals:
                 children.append(self._hospitals())
             for child in children:
@@ -135,6 +136,16 @@ class Demo:
         for hospital, port in zip(register.hospitals, ports, strict=False):
             command += ["--hospital", f"{hospital.hospital_id}={port}"]
         return Child("hospitals", command, self._settings.logs_path)
+
+    def _operator_services(self) -> Child:
+        """Whose number it is, and text messages."""
+        operator = self._settings.operator
+        port = urlsplit(operator.sms_url).port or 0
+        command = [sys.executable, "-m", "simulators.operator", "--port", str(port)]
+        environment = {"D120_OPERATOR_TOKEN": operator.token}
+        return Child(
+            "operator-services", command, self._settings.logs_path, environment=environment
+        )
 
     async def _call_taker(self, seat_id: str, callers: CallingPeople, boot: str) -> None:
         screen = Screen(self._base, f"seat{seat_id}", PASSWORD)

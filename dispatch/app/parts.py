@@ -5,6 +5,7 @@ import hmac
 import secrets
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from avl.mosquitto import MosquittoSettings
 from dispatch.app.children import Child
 from dispatch.app.demo import FEED_PORT_OFFSET, SEATS
 from dispatch.app.ports import free_port, free_range
-from dispatch.app.settings import Settings, load, save
+from dispatch.app.settings import OperatorPart, Settings, load, save
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import UnitId
 from dispatch.contracts.things import Register
@@ -28,6 +29,7 @@ from telephony.settings import (
 
 RTP_PORTS_A_WORKER = 20
 DEMO_HOSPITALS_MAX = 20
+OPERATOR_PORT = 8130
 PEER_PORT = 5080
 """The demo's telephone operator: where call-backs go."""
 
@@ -76,15 +78,32 @@ def settled(settings: Settings) -> Settings:
     )
     peer_port = port(int(sip.peers[0].rpartition(":")[2]) if sip.peers else PEER_PORT)
     feed_port = free_range(liked.feed.port, FEED_PORT_OFFSET + DEMO_HOSPITALS_MAX)
+    web_port = port(liked.web.port)
     chosen = replace(
         settings,
         secret=secret,
-        web=replace(settings.web, port=port(liked.web.port)),
+        web=replace(settings.web, port=web_port, public_url=f"http://127.0.0.1:{web_port}"),
+        operator=_demo_operator(port(_port_of(liked.operator.sms_url)), secret),
         vehicles=replace(settings.vehicles, url="", port=port(liked.vehicles.port)),
         sip=replace(sip, peers=(f"127.0.0.1:{peer_port}",)),
         feed=replace(settings.feed, port=feed_port),
     )
     return _with_urls(chosen)
+
+
+def _demo_operator(port: int, secret: str) -> OperatorPart:
+    """The demo's simulated operator: `simulators.operator`."""
+    base = f"http://127.0.0.1:{port}"
+    return OperatorPart(
+        subscriber_url=f"{base}/subscriber",
+        sms_url=f"{base}/sms",
+        token=derived(secret, "operator"),
+        aml_token=derived(secret, "aml"),
+    )
+
+
+def _port_of(url: str) -> int:
+    return urlsplit(url).port or OPERATOR_PORT
 
 
 def _before(settings: Settings) -> Settings | None:
