@@ -62,7 +62,7 @@ _WRITES = frozenset({Role.ACTIVE.value, BLOCKED, Role.HANDING.value})
 
 class Keeper:
     """One machine's protocol. `now_ms` is its monotonic clock; `epoch` and `seq` are those of the
-    last record on its disk.
+    last record on its disk; `run` is another one at every start.
     """
 
     def __init__(
@@ -75,7 +75,9 @@ class Keeper:
         seq: int = 0,
         channels: tuple[str, ...] = ("lan", "cross"),
         times: PairTimes | None = None,
+        run: str = "",
     ) -> None:
+        self.run = run or str(now_ms)
         self.node = node
         self.peer = peer
         self.times = times or PairTimes()
@@ -251,7 +253,9 @@ class Keeper:
         if self._vote_epoch <= self.known_epoch:
             self._vote_epoch = self.known_epoch + 1
         yield ToWitness(
-            message=RequestVote(epoch=self._vote_epoch, candidate=self.node, seq=self.own_seq)
+            message=RequestVote(
+                epoch=self._vote_epoch, candidate=self.node, seq=self.own_seq, run=self.run
+            )
         )
 
     def _drained_to(self, cut: int, epoch: int, seq: int, now_ms: int) -> Iterator[AnyDo]:

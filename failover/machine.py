@@ -4,6 +4,7 @@ The core stands behind `PairApp`. It asks `committed` after each append and tell
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -42,11 +43,14 @@ from failover.keeper import Keeper
 from failover.link import Link
 from failover.messages import Between, FromVoter, Message
 from failover.replication import Entry, Replication, set_aside
-from failover.settings import Address, PairSettings
+from failover.settings import PairSettings
 
 TICK_S = 0.025
 RETRY_S = 0.1
 CANCEL_S = 0.2
+WATCH_S = 0.25
+FLOW_S = 2.0
+"""Without a byte of replication for so long, the other channel is tried."""
 INBOX_MAX = 10_000
 
 _T = TypeVar("_T")
@@ -224,6 +228,7 @@ class PairMachine:
             seq=last.seq if last else 0,
             channels=tuple(channel.name for channel in settings.channels),
             times=settings.times,
+            run=secrets.token_hex(8),
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -237,6 +242,7 @@ class PairMachine:
                     tasks.create_task(way, name=f"channel-{channel.name}")
                 tasks.create_task(self._tick(), name="tick")
                 tasks.create_task(self._works(), name="work")
+                tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(self._handle(), name="keeper")
         finally:
             self._drop_waiting()
@@ -414,10 +420,17 @@ class PairMachine:
         while True:
             try:
                 await self._follow_once(epoch, turn)
-            except (JournalUnavailable, TimeoutError) as fault:
+            except JournalUnavailable as fault:
                 log.warning("follow_again", epoch=epoch, fault=str(fault))
                 await asyncio.sleep(RETRY_S)
-            turn += 1
+            turn += not await self._copying()
+
+    async def _copying(self) -> bool:
+        """A whole copy under way is not begun again on another channel."""
+        try:
+            return await self.replication.copying()
+        except JournalUnavailable:
+            return False
 
     async def _follow_once(self, epoch: int, turn: int) -> None:
         """Over one channel's way; if nothing flows, the next turn takes the other."""
@@ -427,12 +440,14 @@ class PairMachine:
         if last is not None and last.epoch < epoch and self._folder is not None:
             name = f"{last.epoch}-{last.seq}-before-{epoch}"
             await asyncio.to_thread(set_aside, self._folder, name)
-        await replication.follow(epoch, self._source(turn))
-        async with asyncio.timeout(3.0):
-            await replication.until_linked()
+        way = self._way(turn)
+        await replication.follow(epoch, self.settings.channels[way].peer_journal)
+        await replication.until_linked(FLOW_S)
         await self._check_folded()
         self._tailed(epoch)
         async for entries in replication.tail(self._folded):
+            if not self._channels[way].up and any(link.up for link in self._channels):
+                raise JournalUnavailable(f"channel {self._channels[way].channel} is down")
             if not entries:
                 if not await replication.linked():
                     raise JournalUnavailable("replication stopped")
@@ -444,12 +459,51 @@ class PairMachine:
             await replication.until_settled()
             self._tailed(epoch)
 
-    def _source(self, turn: int) -> Address:
-        """A channel that is up, if any is."""
-        channels = self.settings.channels
-        up = [c for c, link in zip(channels, self._channels, strict=True) if link.up]
-        ways = up or list(channels)
-        return ways[turn % len(ways)].peer_journal
+    def _way(self, turn: int) -> int:
+        """The number of a channel that is up, if any is."""
+        up = [number for number, link in enumerate(self._channels) if link.up]
+        ways = up or list(range(len(self._channels)))
+        return ways[turn % len(ways)]
+
+    # ---- the journal's server
+
+    async def _watch(self) -> None:
+        """A server that was started anew knows nothing of the pair: hold it, go on as before."""
+        known = ""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                known = await self._watched(known)
+            except JournalUnavailable as fault:
+                log.warning("journal_away", node=self.settings.node, fault=str(fault))
+
+    async def _watched(self, known: str) -> str:
+        try:
+            found = await self.replication.run_id()
+        except JournalUnavailable:
+            found = ""  # away, or one that does not know the password yet
+        if found == known or (found and not known):
+            return found
+        await self.replication.hold()
+        self._resume_work()
+        return await self.replication.run_id()
+
+    def _resume_work(self) -> None:
+        keeper = self._keeper()
+        log.warning("journal_came_back", node=self.settings.node, role=keeper.role.value)
+        match keeper.role:
+            case Role.ACTIVE | Role.HANDING:
+                self._start(self._serve_again(keeper.epoch), "serve")
+            case Role.FOLLOWING:
+                self._start(self._follow(keeper.epoch), "follow")
+            case Role.STARTING | Role.CANDIDATE | Role.OPENING:
+                pass  # their work asks again by itself
+
+    async def _serve_again(self, epoch: int) -> None:
+        async def once() -> None:
+            await self.replication.serve(epoch)
+
+        await self._until_done("serve", once)
 
     def _tailed(self, epoch: int) -> None:
         folded, follows = self._folded, self._keeper().role is Role.FOLLOWING

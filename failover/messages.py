@@ -33,6 +33,8 @@ class RequestVote(Said, frozen=True, tag="request_vote"):
     candidate: str
     seq: int = 0
     """The last record on the candidate's disk."""
+    run: str = ""
+    """Which start of the candidate asks: a lost answer is given again to that one only."""
 
 
 class SetIsr(Said, frozen=True, tag="set_isr"):

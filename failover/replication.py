@@ -162,10 +162,33 @@ class Replication:
         while not await self.settled():  # noqa: ASYNC110 - another process knows
             await asyncio.sleep(POLL_S)
 
-    async def until_linked(self) -> None:
-        """Until replication flows, and a whole copy, if there was one, is on disk."""
-        while not (await self.linked() and await self.settled()):  # noqa: ASYNC110
+    async def until_linked(self, patience_s: float) -> None:
+        """Until replication flows, and a whole copy, if there was one, is on disk.
+
+        Raises:
+            JournalUnavailable: nothing has moved for `patience_s`.
+        """
+        idle_s = 0.0
+        while idle_s < patience_s:
+            linked, settled = await self.linked(), await self.settled()
+            if linked and settled:
+                return
+            moves = linked or not settled or await self.copying()
+            idle_s = 0.0 if moves else idle_s + POLL_S
             await asyncio.sleep(POLL_S)
+        raise JournalUnavailable(f"no replication for {patience_s} s")
+
+    async def copying(self) -> bool:
+        """Whether a whole copy is on its way, over the link or into memory."""
+        with _reaching():
+            info = await self._client.info()
+        busy = ("master_sync_in_progress", "loading", "async_loading")
+        return any(int(info.get(name, 0)) for name in busy)
+
+    async def run_id(self) -> str:
+        """Another one says that the server was started anew and has to be held again."""
+        with _reaching():
+            return str((await self._client.info("server")).get("run_id", ""))
 
     async def linked(self) -> bool:
         """Whether replication flows."""

@@ -33,6 +33,8 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     holder: str = ""
     isr: Isr = frozenset()
     serial: int = 0
+    run: str = ""
+    """Which start of the holder was elected."""
     floor_seq: int = 0
     """Whoever has less on its disk lost it, and is not elected. May lag behind what is
     acknowledged: it goes to disk with the next change.
@@ -104,7 +106,8 @@ def _vote(voter: Voter, message: RequestVote, now_ms: int) -> VoterStep:
         return _told(voter, "not seeded")
     if message.seq < ballot.floor_seq:
         return _told(voter, "behind")
-    if message.epoch == ballot.epoch and message.candidate == ballot.holder:
+    asked = (message.epoch, message.candidate, message.run)
+    if asked == (ballot.epoch, ballot.holder, ballot.run):
         # The same request again: its answer was lost. The line has had no other writer since.
         return VoterStep(voter=voter, reply=Voted(epoch=ballot.epoch, candidate=message.candidate))
     if message.epoch <= ballot.epoch:
@@ -120,6 +123,7 @@ def _vote(voter: Voter, message: RequestVote, now_ms: int) -> VoterStep:
         epoch=message.epoch,
         holder=message.candidate,
         isr=frozenset({message.candidate}),
+        run=message.run,
         floor_seq=max(ballot.floor_seq, message.seq),
     )
     voter = replace(voter, ballot=elected, lease_until_ms=now_ms + voter.lease_ms)

@@ -221,7 +221,7 @@ def _no_floor(voter: Voter, message: ToVoter, now_ms: int) -> VoterStep:
 
 def _votes_for_old(voter: Voter, message: ToVoter, now_ms: int) -> VoterStep:
     ballot = voter.ballot
-    again = isinstance(message, RequestVote) and message.candidate == ballot.holder
+    again = isinstance(message, RequestVote) and message.run == ballot.run
     old = isinstance(message, RequestVote) and ballot.epoch and message.epoch <= ballot.epoch
     if not isinstance(message, RequestVote) or not old or message.candidate not in ballot.isr:
         return step(voter, message, now_ms)

@@ -92,6 +92,13 @@ class ToyApp:
         return f"ok {seq} {epoch}"
 
 
+async def keep(server: ValkeyServer) -> None:
+    while True:
+        await server.wait()
+        await server.stop()
+        await server.start()
+
+
 async def main(path: Path) -> None:
     config = msgspec.json.decode(path.read_bytes(), type=Config)  # noqa: ASYNC240
     async with ValkeyServer(Path(config.folder)) as server:
@@ -113,6 +120,8 @@ async def main(path: Path) -> None:
                 case "hand":
                     machine.hand_over()
                     return "ok"
+                case "valkey":
+                    return str(server.pid)
                 case "log":
                     rows = [(e.epoch, e.seq, e.raw.decode()) for e in app.entries]
                     return json.dumps({"rows": rows, "alarms": app.alarms, "forgets": app.forgets})
@@ -127,6 +136,7 @@ async def main(path: Path) -> None:
         listener = await asyncio.start_server(connected, "127.0.0.1", config.port)
         async with listener, asyncio.TaskGroup() as tasks:
             tasks.create_task(machine.run())
+            tasks.create_task(keep(server))
             tasks.create_task(serve_control(machine, folder / "pair.sock"))
             print("ready", flush=True)  # noqa: T201
 

@@ -1,6 +1,8 @@
 """The pair with real processes: Valkey servers that replicate, a witness, kill -9."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -124,6 +126,22 @@ async def test_a_frozen_writer_comes_back_as_follower(pair: RealPair) -> None:
     await pair.until(active, role="following")
     await pair.until(standby, in_sync=BOTH)
     await pair.assert_all_there(active)
+
+
+@pytest.mark.parametrize("whose", ["active", "standby"])
+async def test_valkey_killed_under_a_core(pair: RealPair, whose: str) -> None:
+    active, standby = await writer(pair)
+    for _ in range(5):
+        await pair.do(liked=active)
+    victim = active if whose == "active" else standby
+    os.kill(int(await pair.ask(victim, "valkey")), signal.SIGKILL)
+    print(f"Valkey of the {whose}: {await pair.do(liked=active):.2f} s")  # noqa: T201
+    for _ in range(5):
+        await pair.do(liked=active)
+    now_active, now_standby = await writer(pair)
+    await pair.do(liked=now_active)
+    await pair.assert_all_there(now_active)
+    await pair.assert_all_there(now_standby)
 
 
 async def test_without_the_witness_it_goes_on(pair: RealPair) -> None:

@@ -44,6 +44,13 @@ def test_a_lost_answer_is_given_again() -> None:
     assert not again.persist
 
 
+def test_a_lost_answer_is_not_for_another_start() -> None:
+    voter = step(ready(), RequestVote(epoch=2, candidate="b", run="one"), 10_000).voter
+    again = step(voter, RequestVote(epoch=2, candidate="b", run="two"), 10_200)
+    assert isinstance(again.reply, Told)
+    assert again.reply.why == "old epoch"
+
+
 def test_refusals_say_why() -> None:
     voter = ready()
     alone = replace(voter, ballot=replace(voter.ballot, isr=frozenset({"a"})))
