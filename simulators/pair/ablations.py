@@ -9,17 +9,14 @@ from failover.happened import (
     AnyHappened,
     Drained,
     FromPeer,
-    Pause,
     Role,
     Tailed,
     ToPeer,
-    ToWitness,
 )
 from failover.keeper import Keeper
 from failover.messages import (
     Between,
     FromVoter,
-    Release,
     RequestVote,
     SetIsr,
     Told,
@@ -175,22 +172,6 @@ class _BreaksPromises(Keeper):
         yield from super()._canvass(now_ms)
 
 
-class _HandsOverInFlight(Keeper):
-    """Gives the lease up while it goes on writing and committing (the first draft did)."""
-
-    @property
-    def writes(self) -> bool:
-        return self.role in (Role.ACTIVE, Role.HANDING)
-
-    def _hand_over(self, now_ms: int) -> Iterator[AnyDo]:
-        for do in super()._hand_over(now_ms):
-            if isinstance(do, Pause):
-                self._released = True
-                yield ToWitness(message=Release(epoch=self.epoch, holder=self.node))
-            else:
-                yield do
-
-
 # ---- voters
 
 
@@ -229,7 +210,7 @@ def _votes_for_old(voter: Voter, message: ToVoter, now_ms: int) -> VoterStep:
         return step(voter, message, now_ms)
     reply = Voted(epoch=message.epoch, candidate=message.candidate)
     alone = frozenset({message.candidate})
-    elected = Ballot(epoch=message.epoch, holder=message.candidate, isr=alone)
+    elected = Ballot(epoch=message.epoch, holder=message.candidate, isr=alone, run=message.run)
     return VoterStep(voter=replace(voter, ballot=elected), reply=reply, persist=True)
 
 
@@ -272,7 +253,6 @@ ABLATIONS: dict[str, Parts] = {
     "refusing older epochs": Parts(keeper=_ObeysOldEpochs),
     "the own disk's epoch at the start": Parts(keeper=_ForgetsOwnDisk),
     "cutting before the vote": Parts(keeper=_KeepsAcking, keeps_tailing=True),
-    "stopping before the hand-over": Parts(keeper=_HandsOverInFlight),
     "the in-sync check at the witness": _voter(_no_isr_check),
     "the lease wait at the witness": _voter(_no_lease_wait),
     "the witness's wait after its start": Parts(waits_after_start=False),

@@ -109,6 +109,10 @@ def inflict(world: "World", fault: Fault) -> None:  # noqa: C901, PLR0915 - a ta
             world.stall_ms = lasts_ms
             world.at(lasts_ms, setattr, world, "stall_ms", 0.0)
         case "hand_over":
+            if fault.strength > 0.5:  # while acknowledgements are long under way
+                for key, link in world.links.items():
+                    link.late_ms = 300 * fault.pick if key[2] != "wit" else 0.0
+                    world.at(600, setattr, link, "late_ms", 0.0)
             for one in world.machines.values():
                 if one.alive:
                     one.at(0, one.hand_over)

@@ -161,8 +161,8 @@ class Machine:
                     world.send(self.name, self.peer_name, channel, message)
             case Cut(cut=cut):
                 self._close_writer()
-                self.following = 0
                 if not world.parts.keeps_tailing:
+                    self.following = 0
                     self._unlink()
                 self.draining = cut
                 self.frozen_at = len(self.log)

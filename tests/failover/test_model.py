@@ -17,7 +17,8 @@ def test_no_state_within_the_scope_is_broken() -> None:
     "scope",
     [
         Scope(epochs=3, records=4, serials=2, crashes=1),
-        Scope(epochs=2, records=4, serials=3, crashes=2),
+        Scope(epochs=2, records=4, serials=2, crashes=2),
+        Scope(epochs=2, records=4, serials=3, crashes=1),
         Scope(epochs=3, records=5, serials=2, crashes=0),
     ],
 )
