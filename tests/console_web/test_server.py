@@ -64,7 +64,7 @@ class Screen:
     def take(self, frame: dict[str, Any]) -> None:
         if frame["type"] == "snapshot":
             self.held = {
-                (kind, value[f"{kind}_id"] if kind != "system" else "system"): value
+                (kind, value.get(f"{kind}_id") or value.get("number") or kind): value
                 for kind, values in frame["entities"].items()
                 for value in values
             }

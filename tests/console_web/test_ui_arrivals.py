@@ -19,7 +19,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("board")
-    process = Served("tests.console_web.real_centre", "--folder", str(folder), "--story", "board")
+    process = Served("tests.console_web.stories", "--folder", str(folder), "--story", "board")
     yield process
     process.stop()
 
@@ -78,7 +78,7 @@ def test_a_dead_server_is_seen_and_the_board_comes_back(board: Page, served: Ser
     expect(board.locator(".cut")).to_be_visible(timeout=15_000)
     expect(board.locator("li.row")).to_have_count(6)
     arguments = [str(item) for item in served.process.args]  # type: ignore[union-attr]
-    again = Served("tests.console_web.real_centre", *arguments[5 + 2 :], port=port)
+    again = Served("tests.console_web.stories", *arguments[5 + 2 :], port=port)
     served.process = again.process
     expect(board.locator(".connected")).to_be_visible(timeout=20_000)
     expect(board.locator("li.row")).to_have_count(6)

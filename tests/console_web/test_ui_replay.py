@@ -24,7 +24,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("replay")
-    process = Served("tests.console_web.real_centre", "--folder", str(folder), "--story", "replay")
+    process = Served("tests.console_web.stories", "--folder", str(folder), "--story", "replay")
     yield process
     process.stop()
 

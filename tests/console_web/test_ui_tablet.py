@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Route, expect
 from tests.console_web.real_centre import PASSWORD
 from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
 
-SERVER = "tests.console_web.real_centre"
+SERVER = "tests.console_web.stories"
 LONG_MS = 20_000
 
 
