@@ -191,14 +191,17 @@ class Core:
         self.vehicles = VehicleDesk(
             avl=self.avl, etas=self.etas, port=port, ids=ids, protocols=self.protocols
         )
-        self.feeds = FeedDesk(port=port, ids=ids, protocols=self.protocols)
+        self._build_feeds()
+        self._web = create_app(self._web_deps(region))
+
+    def _build_feeds(self) -> None:
+        self.feeds = FeedDesk(port=self.sequencer, ids=self.ids, protocols=self.protocols)
         self._delivery = FeedDelivery(
             clock=self.clock,
             rng=random.Random(self.clock.monotonic_ms()),
             settled=self.feeds.settled,
-            facility=settings.feed.facility,
+            facility=self.settings.feed.facility,
         )
-        self._web = create_app(self._web_deps(region))
 
     def _web_deps(self, region: Region) -> WebDeps:
         settings = self.settings

@@ -195,6 +195,7 @@ def summary(settings: Settings) -> str:
         f"  调度台 console   {web}/console.html",
         f"  车载 tablet      {web}/tablet.html",
         f"  急诊大屏 board   {web}/arrivals.html",
+        f"  值班看板 monitor {web}/monitor.html",
         f"  回放 replay      {web}/replay.html",
         f"  拨打 dial        {sip}",
         f"  数据 data        {settings.data_dir}",
