@@ -269,7 +269,7 @@ class Machine:
             return
         had = len(self.log)
         prefix = had <= len(source.log) and self.log == source.log[:had]
-        if prefix and world.chance.random() < 0.7:
+        if prefix and world.chance.random() < 0.7 and not self.lost_disk:
             self._flow(had)
             return
         whole = list(source.log)

@@ -19,6 +19,8 @@ FAULTS_MS = 7000.0
 HEALED_MS = 5000.0
 REST_MS = 1500.0
 COMMANDS_A_S = 16
+SEED_GAP = 10
+"""An epoch may have been given whose opening no disk remembers: the operator leaves a gap."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +136,8 @@ class Witness:
         best = max(machines.values(), key=_newest)
         epoch = max(m.keeper.known_epoch for m in machines.values())
         epoch = max(epoch, best.disk[-1].epoch if best.disk else 1)
+        if not best.keeper.writes:
+            epoch += SEED_GAP
         self.durable = seeded(holder=best.name, isr=frozenset({best.name}), epoch=epoch)
         self.start()
 
