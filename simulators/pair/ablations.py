@@ -95,21 +95,6 @@ class _NeverAlone(Writer):
         return False
 
 
-class _AnyEpochsAck(_WithWriter):
-    """Takes a standby's acknowledgement of whatever line; nor does a promise tell old from new."""
-
-    writer_type = _NoPromise
-
-    def _acked(
-        self,
-        epoch: int,  # noqa: ARG002
-        seq: int,
-        echo_ms: int,
-        now_ms: int,
-    ) -> Iterator[AnyDo]:
-        yield from super()._acked(self.epoch, seq, echo_ms, now_ms)
-
-
 class _AcksOldTail(Keeper):
     """Acknowledges what its disk has, of whatever line."""
 
@@ -248,7 +233,6 @@ ABLATIONS: dict[str, Parts] = {
     "every unanswered set counts": Parts(keeper=_keeper_with(_LastWantedOnly)),
     "the standby's promise, at the writer": Parts(keeper=_keeper_with(_NoPromise)),
     "the standby's promise, at the standby": Parts(keeper=_BreaksPromises),
-    "the epoch of an acknowledgement": Parts(keeper=_AnyEpochsAck),
     "acknowledging only the followed line": Parts(keeper=_AcksOldTail),
     "refusing older epochs": Parts(keeper=_ObeysOldEpochs),
     "the own disk's epoch at the start": Parts(keeper=_ForgetsOwnDisk),
@@ -266,7 +250,7 @@ ABLATIONS: dict[str, Parts] = {
 }
 """What is missing, by the name of the safeguard."""
 
-DOUBLE = frozenset({"the epoch of an acknowledgement", "cutting before the vote"})
+DOUBLE = frozenset({"cutting before the vote"})
 """Here the promise is missing as well, since it covers for the safeguard: no run breaks without one
 of the two. What must break is more than the promise's own invariant.
 """

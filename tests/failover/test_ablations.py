@@ -9,7 +9,6 @@ RANGE = 1000
 FIRST_SEED = {
     "every unanswered set counts": 300,
     "the standby's promise, at the standby": 800,
-    "the epoch of an acknowledgement": 2600,
     "cutting before the vote": 100,
     "the witness's wait after its start": 240,
     "the witness refuses old epochs": 500,
