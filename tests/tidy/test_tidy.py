@@ -19,6 +19,9 @@ FUNCTION_LINES_MAX = 60
 LONG_FILES = {
     "dispatch/contracts/commands.py": "one closed vocabulary, read as one page",
     "dispatch/contracts/events.py": "one closed vocabulary, read as one page",
+    "failover/keeper.py": "one protocol: its rules argue with each other and are read together",
+    "failover/machine.py": "one loop that does what the keeper says; to be split when it is wired",
+    "tests/telephony/rfc4475.py": "49 messages, as data",
 }
 ROUTES = "makes a router: each function inside is one route"
 CLOSED_SET = "one match over a closed set"
@@ -28,6 +31,7 @@ LONG_FUNCTIONS = {
     "console_web/server/routes_people.py:people_routes": ROUTES,
     "dispatch/core/calls.py:fold": CLOSED_SET,
     "dispatch/core/evolve.py:_fold": CLOSED_SET,
+    "simulators/pair/faults.py:inflict": CLOSED_SET,
     "dispatch/core/decide.py:_route_people": "routes a closed set; its signature names each",
 }
 UNITS = (
@@ -93,7 +97,8 @@ def test_functions_fit_on_a_screen() -> None:
 
 def test_exceptions_are_still_needed() -> None:
     for name in LONG_FILES:
-        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) > FILE_LINES_MAX
+        lines = len((ROOT / name).read_text(encoding="utf-8").splitlines())
+        assert lines > FILE_LINES_MAX, name
     for key in LONG_FUNCTIONS:
         name, _, function = key.partition(":")
         found = [
