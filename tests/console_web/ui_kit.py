@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from console_web import build
+
+# A machine that tests on both its cores is slow to draw; what is asserted is what, not when.
+expect.set_options(timeout=15_000)
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "console_web" / "ui" / "node_modules" / "axe-core" / "axe.min.js"
