@@ -24,7 +24,7 @@ BLOCKED = "blocked"
 """What an active machine calls itself that can neither get acknowledgements nor the witness."""
 
 
-class PairTimes(msgspec.Struct, frozen=True, kw_only=True):
+class PairTimes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Measured reasons in docs/failover.md."""
 
     beat_ms: int = 100

@@ -1,4 +1,4 @@
-"""The command line: `dispatch120 run | check | verify | user | bench`."""
+"""The command line: `dispatch120 run | node | witness | check | verify | user | bench | …`."""
 
 import asyncio
 import sys
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dispatch.app import accounts, bench_chain, checks, devices, planning, verify
+from dispatch.app import accounts, bench_chain, checks, devices, pair_cli, planning, verify
 from dispatch.app.parts import demo_settings
 from dispatch.app.run import RunOptions
 from dispatch.app.run import run as run_machine
@@ -21,6 +21,7 @@ bench_chain.register(bench)
 app.add_typer(accounts.app, name="user")
 app.add_typer(devices.app, name="vehicle")
 app.command()(planning.seats)
+pair_cli.register(app)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 DataOption = Annotated[Path, typer.Option("--data", help="Data folder of the demo.")]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from dispatch.app.pair_settings import PairPart, check_pair
 from dispatch.app.queue_settings import QueuePart, check_queue
 from dispatch.contracts.errors import BadInput
 from dispatch.core.draft import CoreSettings
@@ -132,6 +133,8 @@ class Settings(Part, frozen=True):
     operator: OperatorPart = OperatorPart()
     roads: RoadsPart = RoadsPart()
     core: CoreSettings = CoreSettings()
+    pair: PairPart | None = None
+    """This machine as half of a pair; None: one machine alone."""
 
     # ---- where things lie
 
@@ -180,6 +183,11 @@ class Settings(Part, frozen=True):
         return self.data_path / "logs"
 
     @property
+    def pair_socket(self) -> Path:
+        """Where `pair status` and `switchover` ask."""
+        return self.data_path / "pair.sock"
+
+    @property
     def gateway_link(self) -> str:
         return f"unix:{self.gateway_path / 'link.sock'}"
 
@@ -202,6 +210,7 @@ def load(path: Path) -> Settings:
     except msgspec.DecodeError as fault:
         raise BadInput(str(path), str(fault), mend="see docs/configuration.md") from fault
     check_queue(settings.queue, settings.seats)
+    check_pair(settings)
     base = path.parent.absolute()
     return msgspec.structs.replace(
         settings,

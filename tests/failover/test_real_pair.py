@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.app.pair import words
+from dispatch.app.pair_cli import words
 from dispatch.contracts.errors import JournalUnavailable
 from failover.control import ask
 from tests.failover.real_pair import RealPair

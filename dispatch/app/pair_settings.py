@@ -1,0 +1,88 @@
+"""What the settings file says of the pair: `[pair]`. Absent: one machine alone."""
+
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dispatch.contracts.errors import BadInput
+from failover.happened import PairTimes
+from failover.settings import Address, ChannelSettings, Name, PairSettings, Port, Secret
+
+if TYPE_CHECKING:
+    from dispatch.app.settings import Settings
+
+
+class PairPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This machine as half of a pair; the other one's file says the same the other way round."""
+
+    peer: Name
+    """The other machine's `node`."""
+    secret: Secret
+    """Shared by both machines and the witness, and by nobody else."""
+    witness: Address
+    channels: Annotated[tuple[ChannelSettings, ...], msgspec.Meta(min_length=1, max_length=2)]
+    journal_bind: str = "127.0.0.1"
+    """Addresses, separated by spaces, where the journal lets itself be replicated from."""
+    journal_port: Port
+    own_web: str
+    """`http(s)://host:port`: how browsers reach this machine's screens."""
+    peer_web: str
+    """How they reach the other's."""
+    times: PairTimes = PairTimes()
+
+    def protocol(self, node: str) -> PairSettings:
+        """What `failover` needs to know."""
+        return PairSettings(
+            node=node,
+            peer=self.peer,
+            secret=self.secret,
+            witness=self.witness,
+            channels=self.channels,
+            journal_bind=self.journal_bind,
+            journal_port=self.journal_port,
+            times=self.times,
+        )
+
+
+def check_pair(settings: "Settings") -> None:
+    """Refuse what one machine alone could be, and a pair cannot.
+
+    Raises:
+        BadInput: field, fault and what to do.
+    """
+    pair = settings.pair
+    if pair is None:
+        return
+    if pair.peer == settings.node:
+        raise BadInput("pair.peer", f"is this machine's own name {pair.peer!r}", mend="name both")
+    names = [channel.name for channel in pair.channels]
+    if len(set(names)) != len(names):
+        raise BadInput("pair.channels.name", f"{names[0]!r} is there twice", mend="name each once")
+    if not settings.secret:
+        raise BadInput(
+            "secret", "is missing", mend="a pair needs the same on both machines: set it in both"
+        )
+    if settings.secret == pair.secret:
+        raise BadInput("pair.secret", "is the centre's", mend="the witness must not know that one")
+    if settings.journal.url:
+        raise BadInput(
+            "journal.url", "cannot be in a pair", mend="leave it empty: each has its own server"
+        )
+    for field, url in (("pair.own_web", pair.own_web), ("pair.peer_web", pair.peer_web)):
+        _check_url(field, url)
+    if pair.own_web == pair.peer_web:
+        raise BadInput("pair.peer_web", "is the same as own_web", mend="name the other machine's")
+
+
+def _check_url(field: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.path
+        whole = whole and (parts.port is None or parts.port > 0)
+    except ValueError:
+        whole = False
+    if not whole:
+        raise BadInput(
+            field, f"{url!r} is no address", mend="http(s)://host:port, nothing after it"
+        )
