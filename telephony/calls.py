@@ -228,6 +228,8 @@ def _line_of(
             return wire.HandOver(
                 call_ref=call_ref, party_id=order.party_id, seat_id=order.seat_id or ""
             )
+        case gw.OrderDigits():
+            return wire.SendDigits(call_ref=call_ref, digits=order.digits, party_id=order.party_id)
         case _:
             assert_never(order)
 

@@ -153,7 +153,14 @@ class FakeGateway:
                     at_ms=at_ms, call_ref=line.call_ref, party_id=line.party_id, sip_code=0
                 )
                 self._heard(todo.worker, gone)
-            case wire.Talk() | wire.PartyMode() | wire.HandOver() | wire.Hold() | wire.Stop():
+            case (
+                wire.Talk()
+                | wire.PartyMode()
+                | wire.HandOver()
+                | wire.SendDigits()
+                | wire.Hold()
+                | wire.Stop()
+            ):
                 return
 
     def press(self, call_ref: str, digit: str) -> None:

@@ -123,6 +123,10 @@ class EmergencyCall:
                 self._parties.drop(order.party_id)
             case wire.HandOver():
                 self._hand_over(order)
+            case wire.SendDigits():
+                leg = self._parties.leg(order.party_id) if order.party_id else self._caller
+                if leg is not None and leg.media is not None:
+                    leg.press(order.digits)
             case _:
                 assert_never(order)
         self._remix()

@@ -121,6 +121,18 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
                 LegEvent(leg=self, what="disconnected", sip_code=500, reason=str(error))
             )
 
+    def press(self, digits: str) -> None:
+        """Send keys as RFC 4733 events; to a side that does not know those, as SIP INFO."""
+        try:
+            self.dialDtmf(digits)
+        except pj.Error:
+            parameters = pj.CallSendDtmfParam()
+            parameters.digits, parameters.method = digits, pj.PJSUA_DTMF_METHOD_SIP_INFO
+            try:
+                self.sendDtmf(parameters)
+            except pj.Error as error:
+                self._events.append(LegEvent(leg=self, what="fault", reason=error.info()))
+
     def record(self, path_of: Callable[[], Path]) -> None:
         """Write what this side says; on a change of media the same file goes on."""
         if self.media is None:

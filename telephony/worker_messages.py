@@ -88,11 +88,19 @@ class HandOver(Line, frozen=True, tag="hand_over"):
     seat_id: str = ""
 
 
+class SendDigits(Line, frozen=True, tag="send_digits"):
+    """Press keys to the caller's end, or to a party."""
+
+    call_ref: str
+    digits: str
+    party_id: str = ""
+
+
 class Stop(Line, frozen=True, tag="stop"):
     """Take no more calls; exit when the present one is over."""
 
 
-InCall = Talk | AddParty | PartyMode | DropParty | HandOver
+InCall = Talk | AddParty | PartyMode | DropParty | HandOver | SendDigits
 ToWorker = Hold | Bridge | Release | Place | Stop | InCall
 
 # ---- worker to supervisor

@@ -78,6 +78,10 @@ class Parties:
         party = self._parties.get(party_id)
         return party.leg.media if party is not None else None
 
+    def leg(self, party_id: str) -> Leg | None:
+        party = self._parties.get(party_id)
+        return party.leg if party is not None and not party.leaving else None
+
     # ---- orders
 
     def add(self, order: wire.AddParty, caller_number: str, *, room: bool) -> None:

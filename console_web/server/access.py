@@ -67,6 +67,7 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.ResumeCaller: _CONSOLE,
     cmd.MuteSeat: _CONSOLE,
     cmd.SetMetronome: _CONSOLE,
+    cmd.SendDigits: _CONSOLE,
     cmd.AddParty: _CONSOLE,
     cmd.DropParty: _CONSOLE,
     cmd.TransferCall: _CONSOLE,
@@ -195,6 +196,7 @@ def _denied_to_console(viewer: Viewer, body: AnyCommand, state: State) -> Denied
             | cmd.ResumeCaller()
             | cmd.MuteSeat()
             | cmd.SetMetronome()
+            | cmd.SendDigits()
             | cmd.AddParty()
             | cmd.DropParty()
             | cmd.TransferCall()

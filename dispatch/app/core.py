@@ -300,6 +300,7 @@ class Core:
                 | ef.ChangeParty()
                 | ef.LetPartyGo()
                 | ef.HandOver()
+                | ef.PressKeys()
                 | ef.CallNumber()
             ):
                 self.telephony.perform(issued)

@@ -50,6 +50,13 @@ def order_of(
                 party_id=effect.party_id,
                 seat_id=effect.seat_id,
             )
+        case ef.PressKeys():
+            return gw.OrderDigits(
+                order_id=order_id,
+                call_ref=effect.call_ref,
+                digits=effect.digits,
+                party_id=effect.party_id,
+            )
         case ef.CallNumber():
             return _place(effect.call_ref, effect.number, effect.seat_id, phones)
         case _:

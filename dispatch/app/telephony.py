@@ -147,6 +147,7 @@ class TelephonyDesk:
                 | ef.ChangeParty()
                 | ef.LetPartyGo()
                 | ef.HandOver()
+                | ef.PressKeys()
                 | ef.CallNumber()
             ):
                 self._order(talk_orders.order_of(issued, effect, self._phones))

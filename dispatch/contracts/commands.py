@@ -317,6 +317,16 @@ class SetMetronome(Command, frozen=True, tag="set_metronome"):
     per_min: Annotated[int, msgspec.Meta(ge=0, le=120)]
 
 
+class SendDigits(Command, frozen=True, tag="send_digits"):
+    """Press keys into a call, for a machine that answers with a menu: to the one at the other end,
+    or to one further party.
+    """
+
+    call_id: CallId
+    digits: Annotated[str, msgspec.Meta(pattern="^[0-9*#A-D]{1,32}$")]
+    party_id: Short = ""
+
+
 class AddParty(Command, frozen=True, tag="add_party"):
     """Dial one more into the call: a number, or a seat. `consult` holds the caller first, for a
     word before a transfer.
@@ -564,6 +574,7 @@ AnyCommand = (
     | ResumeCaller
     | MuteSeat
     | SetMetronome
+    | SendDigits
     | AddParty
     | DropParty
     | TransferCall

@@ -106,6 +106,14 @@ class HandOver(Effect, frozen=True, tag="hand_over"):
     seat_id: SeatId | None = None
 
 
+class PressKeys(Effect, frozen=True, tag="press_keys"):
+    """Send keys to the caller's end of a joined call, or to a party."""
+
+    call_ref: CallRef
+    digits: str
+    party_id: str = ""
+
+
 class CallNumber(Effect, frozen=True, tag="call_number"):
     """Dial the seat's phone, then the number, and join them as the call `call_ref`."""
 
@@ -114,7 +122,7 @@ class CallNumber(Effect, frozen=True, tag="call_number"):
     seat_id: SeatId
 
 
-TalkEffect = ShapeCall | DialParty | ChangeParty | LetPartyGo | HandOver | CallNumber
+TalkEffect = ShapeCall | DialParty | ChangeParty | LetPartyGo | HandOver | PressKeys | CallNumber
 
 
 class LookUpSubscriber(Effect, frozen=True, tag="look_up_subscriber"):

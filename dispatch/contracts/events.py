@@ -385,6 +385,14 @@ class DigitPressed(Event, frozen=True, tag="digit_pressed.v1"):
     digit: str
 
 
+class DigitsSent(Event, frozen=True, tag="digits_sent.v1"):
+    """The seat pressed keys into the call: to the caller's end, or to a party."""
+
+    call_id: CallId
+    digits: str
+    party_id: str = ""
+
+
 class CallOutStarted(Event, frozen=True, tag="call_out_started.v1"):
     """A seat dials a number: its own phone first, then the number. `CallConnected` follows, or
     `CallEnded` with the cause.
@@ -660,6 +668,7 @@ AnyEvent = (
     | PartyLeft
     | CallTransferred
     | DigitPressed
+    | DigitsSent
     | CallOutStarted
     | CallerLocated
     | NumberLocated

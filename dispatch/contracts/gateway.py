@@ -141,7 +141,18 @@ class OrderHandOver(Wire, frozen=True, tag="order_hand_over"):
     seat_id: SeatId | None = None
 
 
-TalkOrder = OrderTalk | OrderAddParty | OrderPartyMode | OrderDropParty | OrderHandOver
+class OrderDigits(Wire, frozen=True, tag="order_digits"):
+    """Send keys (RFC 4733) to the caller's end of a joined call, or to a party that is in it."""
+
+    order_id: str
+    call_ref: CallRef
+    digits: str
+    party_id: str = ""
+
+
+TalkOrder = (
+    OrderTalk | OrderAddParty | OrderPartyMode | OrderDropParty | OrderHandOver | OrderDigits
+)
 Order = OrderHold | OrderForward | OrderBridge | OrderRelease | OrderPlace | TalkOrder
 FromCore = Hello | Ack | Order
 

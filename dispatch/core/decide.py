@@ -24,6 +24,7 @@ from dispatch.core import (
     seats,
     system,
     talk_decide,
+    talk_reports,
 )
 from dispatch.core.draft import Context, Draft
 from dispatch.core.evolve import evolve
@@ -88,14 +89,14 @@ def _route(draft: Draft, envelope: Envelope) -> None:
             acd.pass_on(draft)
             forward.overflow(draft)
             system.tick(draft)
+        case cmd.JoinParty() | cmd.LoseParty() | cmd.NoteDigit():
+            talk_reports.decide(draft, command)
         case (
-            cmd.JoinParty()
-            | cmd.LoseParty()
-            | cmd.NoteDigit()
-            | cmd.HoldCaller()
+            cmd.HoldCaller()
             | cmd.ResumeCaller()
             | cmd.MuteSeat()
             | cmd.SetMetronome()
+            | cmd.SendDigits()
             | cmd.AddParty()
             | cmd.DropParty()
             | cmd.TransferCall()

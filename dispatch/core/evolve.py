@@ -72,6 +72,7 @@ def _fold(state: State, record: Record) -> State:
             | ev.CallResumed()
             | ev.SeatMuted()
             | ev.MetronomeSet()
+            | ev.DigitsSent()
             | ev.PartyDialled()
             | ev.PartyJoined()
             | ev.PartyModeChanged()

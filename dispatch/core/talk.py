@@ -31,6 +31,7 @@ TalkEvent = (
     | ev.PartyLeft
     | ev.CallTransferred
     | ev.DigitPressed
+    | ev.DigitsSent
     | ev.CallOutStarted
 )
 
@@ -43,16 +44,17 @@ def fold(state: State, event: TalkEvent, at_ms: int) -> State:
     if call is None:
         return state  # it left the state; the journal still has it
     match event:
-        case ev.CallHeld():
-            return _put(state, replace(call, held_since_ms=at_ms))
-        case ev.CallResumed():
-            return _put(state, replace(call, held_since_ms=None))
+        case ev.CallHeld() | ev.CallResumed():
+            since_ms = at_ms if isinstance(event, ev.CallHeld) else None
+            return _put(state, replace(call, held_since_ms=since_ms))
         case ev.SeatMuted(muted=muted):
             return _put(state, replace(call, muted=muted))
         case ev.MetronomeSet(per_min=per_min):
             return _put(state, replace(call, metronome_per_min=per_min))
         case ev.DigitPressed(digit=digit):
             return _put(state, replace(call, digits=(call.digits + digit)[-DIGITS_KEPT_MAX:]))
+        case ev.DigitsSent():
+            return state  # heard by a machine at the other end, and nothing here changes
         case ev.PartyDialled():
             return _dialled(state, call, event, at_ms)
         case ev.PartyLeft(party_id=party_id):

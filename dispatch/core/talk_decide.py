@@ -19,19 +19,15 @@ LEGS_MAX = 4
 METRONOME_PER_MIN_MIN = 100
 """Chest compressions, 100 to 120 a minute: docs/sources.md."""
 NUMBER = re.compile(r"^\+?[0-9*#]{3,32}$")
-DEAD_CODES = (404, 408, 480, 500, 503)
-"""What a phone that is off, away or mute ends with; busy and declined are answers of a person."""
 READY = (SeatState.FREE, SeatState.AFTER_CALL)
 """What a seat must be so that a colleague can be put through to it."""
 
 TalkCommand = (
-    cmd.JoinParty
-    | cmd.LoseParty
-    | cmd.NoteDigit
-    | cmd.HoldCaller
+    cmd.HoldCaller
     | cmd.ResumeCaller
     | cmd.MuteSeat
     | cmd.SetMetronome
+    | cmd.SendDigits
     | cmd.AddParty
     | cmd.DropParty
     | cmd.TransferCall
@@ -44,23 +40,18 @@ TalkCommand = (
 def decide(draft: Draft, command: TalkCommand) -> None:
     """What a command of this room makes happen."""
     match command:
-        case cmd.JoinParty():
-            _join(draft, command)
-        case cmd.LoseParty():
-            _lose(draft, command)
-        case cmd.NoteDigit():
-            call = _by_ref(draft.state, command.call_ref)
-            draft.add(ev.DigitPressed(call_id=call.call_id, digit=command.digit))
         case cmd.HoldCaller():
             _hold(draft, _joined(draft.state, command.call_id))
         case cmd.ResumeCaller():
-            _resume(draft, _joined(draft.state, command.call_id))
+            resume(draft, _joined(draft.state, command.call_id))
         case cmd.MuteSeat(muted=muted):
             call = _joined(draft.state, command.call_id)
             if call.muted is not muted:
                 draft.add(ev.SeatMuted(call_id=call.call_id, muted=muted))
         case cmd.SetMetronome():
             _set_metronome(draft, command)
+        case cmd.SendDigits():
+            _send_digits(draft, command)
         case cmd.AddParty():
             _add(draft, command)
         case cmd.DropParty():
@@ -78,49 +69,6 @@ def decide(draft: Draft, command: TalkCommand) -> None:
             assert_never(command)
 
 
-# ---- what the gateway reports
-
-
-def _join(draft: Draft, command: cmd.JoinParty) -> None:
-    call = _by_ref(draft.state, command.call_ref)
-    party = party_of(call, command.party_id)
-    if party is None or party.joined:
-        return
-    draft.add(ev.PartyJoined(call_id=call.call_id, party_id=party.party_id))
-    if party.hand_over and not party.leaving:
-        _hand_over(draft, draft.state.calls[call.call_id], party, attended=False)
-
-
-def _lose(draft: Draft, command: cmd.LoseParty) -> None:
-    call = _by_ref(draft.state, command.call_ref)
-    party = party_of(call, command.party_id)
-    if party is None:
-        return
-    draft.add(
-        ev.PartyLeft(
-            call_id=call.call_id,
-            party_id=party.party_id,
-            sip_code=command.sip_code,
-            reason=command.reason,
-        )
-    )
-    if party.hand_over:  # the transfer failed: the caller is where he was
-        _resume(draft, draft.state.calls[call.call_id])
-    if party.seat_id is not None and _phone_is_dead(party, command.sip_code):
-        draft.add(
-            ev.SeatStateChanged(
-                seat_id=party.seat_id, state=SeatState.PAUSED, reason="phone_unreachable"
-            )
-        )
-    acd.pair(draft)
-
-
-def _phone_is_dead(party: Party, sip_code: int) -> bool:
-    """As for a caller whom a seat's phone does not take: nobody else shall be sent there."""
-    never_came = not party.joined and not party.leaving and sip_code in DEAD_CODES
-    return party.was in READY and never_came
-
-
 # ---- what the seat asks for
 
 
@@ -129,7 +77,8 @@ def _hold(draft: Draft, call: Call) -> None:
         draft.add(ev.CallHeld(call_id=call.call_id))
 
 
-def _resume(draft: Draft, call: Call) -> None:
+def resume(draft: Draft, call: Call) -> None:
+    """The caller is back in the conversation."""
     if call.held_since_ms is not None:
         draft.add(ev.CallResumed(call_id=call.call_id))
 
@@ -140,6 +89,13 @@ def _set_metronome(draft: Draft, command: cmd.SetMetronome) -> None:
         raise CommandRefused("metronome_rate", field="per_min", detail="0, or 100 to 120")
     if call.metronome_per_min != command.per_min:
         draft.add(ev.MetronomeSet(call_id=call.call_id, per_min=command.per_min))
+
+
+def _send_digits(draft: Draft, command: cmd.SendDigits) -> None:
+    call = _joined(draft.state, command.call_id)
+    if command.party_id and not _party(call, command.party_id).joined:
+        raise CommandRefused("party_not_joined", field="party_id", detail="nobody answered yet")
+    draft.add(ev.DigitsSent(call_id=call.call_id, digits=command.digits, party_id=command.party_id))
 
 
 def _add(draft: Draft, command: cmd.AddParty) -> None:
@@ -211,14 +167,15 @@ def _transfer(draft: Draft, command: cmd.TransferCall) -> None:
         party = _party(call, command.party_id)
         if not party.joined or party.leaving or party.mode in LISTENING:
             raise CommandRefused("party_not_joined", field="party_id", detail="nobody answered yet")
-        _hand_over(draft, call, party, attended=True)
+        hand_over(draft, call, party, attended=True)
         return
     number = _whom(draft, call, command.number, command.seat_id)
     _hold(draft, call)
     _dial(draft, call, number=number, seat_id=command.seat_id, hand_over=True)
 
 
-def _hand_over(draft: Draft, call: Call, party: Party, *, attended: bool) -> None:
+def hand_over(draft: Draft, call: Call, party: Party, *, attended: bool) -> None:
+    """A party takes the seat's place; one outside takes the call out of the centre."""
     old_seat = call.seat_id
     if old_seat is None:
         return
@@ -298,13 +255,6 @@ def _call_out(draft: Draft, command: cmd.CallOut) -> None:
 
 
 # ---- looked up
-
-
-def _by_ref(state: State, call_ref: CallRef) -> Call:
-    call = state.call_by_ref(call_ref)
-    if call is None:
-        raise CommandRefused("call_unknown", field="call_ref", detail=str(call_ref))
-    return call
 
 
 def _known(state: State, call_id: CallId) -> Call:

@@ -33,6 +33,10 @@ def talk_asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.T
             if call_id in before.calls:
                 call_ref = before.calls[call_id].call_ref
                 yield ef.HandOver(call_ref=call_ref, party_id=party_id, seat_id=seat_id)
+        case ev.DigitsSent(call_id=call_id, digits=digits, party_id=party_id):
+            if call_id in after.calls:
+                call_ref = after.calls[call_id].call_ref
+                yield ef.PressKeys(call_ref=call_ref, digits=digits, party_id=party_id)
         case ev.CallOutStarted():
             yield ef.CallNumber(call_ref=event.call_ref, number=event.number, seat_id=event.seat_id)
         case _:

@@ -72,6 +72,12 @@ class _Call(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
             self._agent.tell(say.Fault(call=self.name, text=repr(error)))
 
+    def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:  # noqa: N802 - PJSUA2's name
+        try:
+            self._agent.tell(say.Pressed(call=self.name, digit=str(prm.digit)[:1]))
+        except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
+            self._agent.tell(say.Fault(call=self.name, text=repr(error)))
+
     def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802 - PJSUA2's
         try:
             self._agent.media(self)

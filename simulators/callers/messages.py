@@ -83,6 +83,13 @@ class Trying(Line, frozen=True, tag="trying"):
     after_us: int
 
 
+class Pressed(Line, frozen=True, tag="pressed"):
+    """The other side pressed a key."""
+
+    call: str
+    digit: str
+
+
 class Confirmed(Line, frozen=True, tag="confirmed"):
     """The call is up."""
 
@@ -105,7 +112,7 @@ class Fault(Line, frozen=True, tag="fault"):
     call: str = ""
 
 
-FromAgent = Ready | Registered | Incoming | Trying | Confirmed | Disconnected | Fault
+FromAgent = Ready | Registered | Incoming | Trying | Pressed | Confirmed | Disconnected | Fault
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):

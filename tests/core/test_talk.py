@@ -78,6 +78,21 @@ def test_keys_are_kept_with_the_call() -> None:
     assert call_of(story, call_id).digits == "12#"
 
 
+def test_keys_of_the_seat_go_to_the_caller_or_to_a_party_that_answered() -> None:
+    story, call_id = talking()
+    story.do(cmd.AddParty(call_id=call_id, number="110"))
+    to_party = cmd.SendDigits(call_id=call_id, digits="2", party_id="1")
+    assert refusal(story, to_party) == "party_not_joined"
+    story.do(cmd.JoinParty(call_ref="r1", party_id="1"))
+    before = story.state
+    story.do(cmd.SendDigits(call_id=call_id, digits="10#"))
+    story.do(to_party)
+    assert effects_since(before, story) == [
+        ef.PressKeys(call_ref="r1", digits="10#"),
+        ef.PressKeys(call_ref="r1", digits="2", party_id="1"),
+    ]
+
+
 def test_a_third_person_joins_and_leaves_with_the_cause() -> None:
     story, call_id = talking()
     before = story.state
@@ -273,6 +288,7 @@ def any_command(story: Story, chance: random.Random) -> cmd.AnyCommand:
             cmd.TransferCall(call_id=call_id, party_id=party_id),
             cmd.LoseParty(call_ref=ref, party_id=party_id, sip_code=chance.choice([0, 480])),
             cmd.NoteDigit(call_ref=ref, digit="1"),
+            cmd.SendDigits(call_id=call_id, digits="0#", party_id=chance.choice(["", party_id])),
             cmd.ConnectCall(call_ref=ref, seat_id=seat_id),
             cmd.FailSeat(call_ref=ref, seat_id=seat_id, reason="480"),
             cmd.AnswerCall(call_id=call_id, seat_id=seat_id),

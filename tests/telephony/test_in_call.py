@@ -96,6 +96,19 @@ async def test_a_key_pressed_while_nobody_has_answered_yet_is_reported() -> None
         assert (gone.sip_code, gone.reason) == (488, "the call is not joined")
 
 
+async def test_the_seats_keys_reach_whom_they_are_for(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk, peer(talk.one, GUEST_HZ, tmp_path / "menu") as menu:
+        await talk.order(gw.OrderAddParty, party_id="1", number="02066668888")
+        await talk.core.expect(gw.PartyUp)
+        await talk.order(gw.OrderDigits, digits="2#", party_id="1")
+        for digit in "2#":
+            await menu.expect(say.Pressed, lambda line, digit=digit: line.digit == digit)
+        await talk.order(gw.OrderDigits, digits="7")
+        await talk.caller.expect(say.Pressed, lambda line: line.digit == "7")
+        assert not [line for line in menu.events if line == say.Pressed(call="in1", digit="7")]
+        await talk.release()
+
+
 @pytest.mark.parametrize("per_min", [100, 110, 120])
 async def test_the_metronome_beats_as_often_as_it_was_told(tmp_path: Path, per_min: int) -> None:
     async with talking(tmp_path) as talk:

@@ -458,6 +458,14 @@ export interface DigitPressed {
   digit: string;
 }
 
+/** The seat pressed keys into the call: to the caller's end, or to a party. */
+export interface DigitsSent {
+  type: "digits_sent.v1";
+  call_id: string;
+  digits: string;
+  party_id?: string;
+}
+
 /** Let one party go; the others go on. */
 export interface DropParty {
   type: "drop_party";
@@ -1195,6 +1203,14 @@ export interface SeePhone {
   seat_id: string;
 }
 
+/** Press keys into a call, for a machine that answers with a menu: to the one at the other end, or to one further party. */
+export interface SendDigits {
+  type: "send_digits";
+  call_id: string;
+  digits: string;
+  party_id?: string;
+}
+
 /** Send the caller a text message with a link that gives us his phone's location. */
 export interface SendLocationLink {
   type: "send_location_link";
@@ -1509,6 +1525,7 @@ export type AnyCommand =
   | ResumeCaller
   | MuteSeat
   | SetMetronome
+  | SendDigits
   | AddParty
   | DropParty
   | TransferCall
@@ -1581,6 +1598,7 @@ export type AnyEvent =
   | PartyLeft
   | CallTransferred
   | DigitPressed
+  | DigitsSent
   | CallOutStarted
   | CallerLocated
   | NumberLocated

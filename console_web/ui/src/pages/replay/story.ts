@@ -133,6 +133,8 @@ function detail(event: AnyEvent, names: Names): string {
       return event.per_min ? t('console.per_min', { n: event.per_min }) : t('replay.off')
     case 'digit_pressed.v1':
       return event.digit
+    case 'digits_sent.v1':
+      return event.digits
     case 'caller_located.v1':
       return `${word('source', event.location.source)}${event.location.accuracy_m ? ` ±${Math.round(event.location.accuracy_m)} m` : ''}`
     case 'subscriber_noted.v1':

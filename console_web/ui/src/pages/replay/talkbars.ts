@@ -67,6 +67,8 @@ function take(found: Collector, { at_ms, body }: TimelineRecord): void {
       return found.moment(at_ms, `${t('event.call_transferred')} ${name(body)}`)
     case 'digit_pressed.v1':
       return found.moment(at_ms, `${t('event.digit_pressed')} ${body.digit}`)
+    case 'digits_sent.v1':
+      return found.moment(at_ms, `${t('event.digits_sent')} ${body.digits}`)
     case 'call_ended.v1':
     case 'call_queued.v1':
       return found.endCall(body.call_id, at_ms)
