@@ -20,7 +20,7 @@ from avl.region.pack import Region, load_region
 from dispatch.app.children import Child
 from dispatch.app.demo import PASSWORD, feed_ports
 from dispatch.app.logs import log_to_stderr
-from dispatch.app.parts import derived
+from dispatch.app.secrets import derived
 from dispatch.app.settings import Settings, load
 from simulators.callers.control import AgentGone
 from simulators.callers.people import Operator, SeatPhones

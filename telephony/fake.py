@@ -106,6 +106,10 @@ class FakeGateway:
         """A seat's phone registers."""
         self._report(gw.PhoneSeen(seq=0, at_ms=self._clock.now_ms(), phone=phone))
 
+    def phone_left(self, phone: str) -> None:
+        """A seat's phone is not registered any more."""
+        self._report(gw.PhoneGone(seq=0, at_ms=self._clock.now_ms(), phone=phone))
+
     def recorded(self, ready: gw.RecordingReady) -> None:
         """A recording is whole."""
         self._report(ready)
@@ -160,6 +164,7 @@ class FakeGateway:
                 | wire.SendDigits()
                 | wire.Hold()
                 | wire.Stop()
+                | wire.PhoneChanged()
             ):
                 return
 

@@ -16,7 +16,7 @@ RESTART_S = 1.0
 RELOADS_MAX = 5
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
-PHONES_S = 2.0
+PHONES_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,11 @@ log = logging.getLogger(__name__)
 class Front:
     """`active` and the phones' registrations survive a restart of Kamailio."""
 
-    def __init__(self, settings: GatewaySettings, clock: Clock, handover_port: int = 0) -> None:
+    def __init__(
+        self, settings: GatewaySettings, clock: Clock, handover_port: int = 0, media_port: int = 0
+    ) -> None:
         self._settings = settings
-        self._files = kamailio.write(settings, handover_port)
+        self._files = kamailio.write(settings, handover_port, media_port)
         self.control = kamailio.KamailioControl(self._files.control)
         self.active = settings.kamailio.active_at_start and not settings.alone_s
         self.phones = phones.PhoneBook(settings.kamailio_path / "phones.json", clock)
@@ -44,16 +46,15 @@ class Front:
         """Wait until it answers and knows its phones."""
         await self._up.wait()
 
-    async def watch_phones(self, came: Callable[[str], None]) -> None:
-        """Tell which phones have registered, until cancelled."""
+    async def watch_phones(self, changed: Callable[[phones.PhoneChanges], None]) -> None:
+        """Tell which phones have come and gone, until cancelled."""
         while True:
             await asyncio.sleep(PHONES_S)
             await self._up.wait()
             try:
                 now = await asyncio.to_thread(phones.listed, self.control)
                 if self._up.is_set():  # else it died meanwhile, and what it said is worth nothing
-                    for user in self.phones.came(now):
-                        came(user)
+                    changed(self.phones.changes(now))
             except (OSError, BadInput) as error:
                 log.warning("the registered phones are not known now: %s", error)
 

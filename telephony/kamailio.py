@@ -39,14 +39,16 @@ class KamailioFiles(msgspec.Struct, frozen=True, kw_only=True):
     control: Path
     tls: Path
     handover_port: int = 0
+    media_port: int = 0
 
 
-def write(settings: GatewaySettings, handover_port: int = 0) -> KamailioFiles:
+def write(settings: GatewaySettings, handover_port: int = 0, media_port: int = 0) -> KamailioFiles:
     """Write the configuration below the gateway's data folder; readable by its owner only.
 
     Args:
         settings: the gateway's.
         handover_port: where whole INVITEs go.
+        media_port: where rtpengine is told what to do.
     """
     folder = settings.kamailio_path
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,10 +59,11 @@ def write(settings: GatewaySettings, handover_port: int = 0) -> KamailioFiles:
         control=folder / "ctl",
         tls=folder / "tls.cfg",
         handover_port=handover_port,
+        media_port=media_port,
     )
     files.control.unlink(missing_ok=True)
     files.dispatcher_list.write_text(dispatcher_list(settings), encoding="ascii")
-    if settings.kamailio.tls.certificate:
+    if settings.kamailio.tls.certificate or settings.kamailio.browser.certificate:
         files.tls.write_text(tls_config(settings.kamailio), encoding="utf-8")
     descriptor = os.open(files.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
@@ -104,7 +107,7 @@ def config(settings: GatewaySettings, files: KamailioFiles) -> str:
     )
     values = {
         "children": str(front.children),
-        "no_tcp": "no" if front.tcp else "yes",
+        "no_tcp": "no" if front.tcp or front.browser.port else "yes",
         "listen": listen,
         "advertise": advertise,
         "listen_tcp": f"listen=tcp:{listen}{advertise}" if front.tcp else "",
@@ -125,6 +128,7 @@ def config(settings: GatewaySettings, files: KamailioFiles) -> str:
         "worker_bytes": str(WORKER_BYTES_MAX),
         "headers_kept": HEADERS_KEPT,
         **_tls(front, files, advertise),
+        **_browser(front, files, advertise),
     }
     text = TEMPLATE.read_text(encoding="utf-8")
     for name, value in values.items():
@@ -134,23 +138,56 @@ def config(settings: GatewaySettings, files: KamailioFiles) -> str:
 
 def _tls(front: KamailioSettings, files: KamailioFiles, advertise: str) -> dict[str, str]:
     """Nothing of TLS is loaded unless certificates are given."""
-    if not front.tls.certificate:
+    if not front.tls.certificate and not front.browser.certificate:
         return {"listen_tls": "", "tls_module": ""}
-    at = f"{front.listen_host}:{front.tls.port}"
-    seen = advertise.replace(f":{front.listen_port}", f":{front.tls.port}")
+    lines = ["enable_tls=yes"]
+    if front.tls.certificate:
+        seen = advertise.replace(f":{front.listen_port}", f":{front.tls.port}")
+        lines.append(f"listen=tls:{front.listen_host}:{front.tls.port}{seen}")
     module = f'loadmodule "tls.so"\nmodparam("tls", "config", "{files.tls}")'
-    return {"listen_tls": f"enable_tls=yes\nlisten=tls:{at}{seen}", "tls_module": module}
+    return {"listen_tls": "\n".join(lines), "tls_module": module}
+
+
+def _browser(front: KamailioSettings, files: KamailioFiles, advertise: str) -> dict[str, str]:
+    """Nothing of the browsers' phones is read or loaded unless they have a port."""
+    browser = front.browser
+    kind = "tls" if browser.certificate else "tcp"
+    seen = advertise.replace(f":{front.listen_port}", f":{browser.port}")
+    ours = " || ".join(f'$hdr(Origin) == "{origin}"' for origin in browser.origins)
+    return {
+        "browser": "#!define BROWSER" if browser.port else "",
+        "browser_listen": f"{kind}:{front.listen_host}:{browser.port}{seen}",
+        "browser_port": str(browser.port),
+        "browser_origins": ours or "1 == 0",
+        "browser_secret": browser.secret,
+        "media_control": f"{front.internal_host}:{files.media_port}",
+    }
 
 
 def tls_config(front: KamailioSettings) -> str:
-    """The text of `tls.cfg`: TLS 1.2 and newer; a client shows a certificate if asked."""
-    tls = front.tls
-    asks = f'verify_certificate = yes\nrequire_certificate = yes\nca_list = "{tls.client_ca}"\n'
+    """The text of `tls.cfg`: TLS 1.2 and newer; a client shows a certificate if asked. Browsers
+    meet the screens' certificate at their own port.
+    """
+    tls, browser = front.tls, front.browser
+    parts = []
+    if tls.certificate:
+        asks = f'verify_certificate = yes\nrequire_certificate = yes\nca_list = "{tls.client_ca}"\n'
+        none = "verify_certificate = no\nrequire_certificate = no\n"
+        text = _tls_server("default", tls.certificate, tls.key)
+        parts.append(text + (asks if tls.client_ca else none))
+    if browser.certificate:
+        places = [f"{front.listen_host}:{browser.port}"]
+        places += [] if tls.certificate else ["default"]  # the module wants one
+        for place in places:
+            text = _tls_server(place, browser.certificate, browser.key)
+            parts.append(text + "verify_certificate = no\nrequire_certificate = no\n")
+    return "".join(parts) + "[client:default]\nmethod = TLSv1.2+\nverify_certificate = no\n"
+
+
+def _tls_server(place: str, certificate: str, key: str) -> str:
     return (
-        "[server:default]\nmethod = TLSv1.2+\n"
-        f'private_key = "{tls.key}"\ncertificate = "{tls.certificate}"\n'
-        + (asks if tls.client_ca else "verify_certificate = no\nrequire_certificate = no\n")
-        + "[client:default]\nmethod = TLSv1.2+\nverify_certificate = no\n"
+        f"[server:{place}]\nmethod = TLSv1.2+\n"
+        f'private_key = "{key}"\ncertificate = "{certificate}"\n'
     )
 
 

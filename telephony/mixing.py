@@ -34,6 +34,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     seat: bool = True
     parties: Mapping[str, str] = {}
     announcing: bool = False
+    seat_away: bool = False
+    """Its phone is being dialled again: a caller who would be alone hears music."""
     held: bool = False
     muted: bool = False
     beating: bool = False
@@ -52,7 +54,8 @@ def wires(scene: Scene) -> frozenset[Wire]:
     if scene.seat and not scene.muted:
         talkers.append(SEAT)
     found: set[Wire] = set()
-    if scene.caller and scene.held:
+    alone = scene.seat_away and not scene.parties
+    if scene.caller and (scene.held or alone):
         found.add((MUSIC, CALLER))
     elif scene.caller:
         hearers.append(CALLER)

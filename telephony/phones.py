@@ -9,11 +9,14 @@ from pathlib import Path
 import msgspec
 
 from dispatch.contracts.errors import BadInput
+from dispatch.contracts.gateway import BROWSER_PHONE
 from dispatch.contracts.ports import Clock
 from telephony.kamailio import KamailioControl
 
 RESTORED_S = 60
 """How long a restored registration holds: a phone registers at least so often (`max_expires`)."""
+GONE_LOOKS = 5
+"""So many looks in a row without a phone, and it is gone: a browser comes back within that."""
 KEPT_MS = 600_000
 """Older than this the file says nothing about phones of today."""
 RESTORED_CALL_ID = "dfjrewr12386fd6-343@kamailio.rpc"
@@ -28,6 +31,17 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     contact: str
     call_id: str
+
+
+class PhoneChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What is new since the last look, by user."""
+
+    came: tuple[str, ...] = ()
+    """New, or started anew."""
+    restarted: tuple[str, ...] = ()
+    """Those of `came` that are browsers and were known before: the page was loaded anew."""
+    gone: tuple[str, ...] = ()
+    """Were there, and are not registered any more."""
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,23 +107,52 @@ class PhoneBook:
         self._clock = clock
         self._known: tuple[Registration, ...] = ()
         self._saved_ms = 0
+        self._present: dict[str, str] = {}
+        self._missed: dict[str, int] = {}
 
-    def came(self, now: tuple[Registration, ...]) -> tuple[str, ...]:
-        """Remember what there is now; the users whose phones are new or have started anew. One
-        that was only restored may be gone: it counts when it registers itself.
+    def changes(self, now: tuple[Registration, ...]) -> PhoneChanges:
+        """Remember what there is now. A phone that was only restored may be gone: it counts when it
+        registers itself. A browser whose connection tore is back within some looks and was never
+        away; only one with another Call-ID has forgotten its calls.
         """
         real = [one for one in now if one.call_id != RESTORED_CALL_ID]
-        fresh = tuple(one.user for one in real if one not in self._known)
+        fresh = [one.user for one in real if self._is_fresh(one)]
+        changes = PhoneChanges(
+            came=tuple(fresh),
+            restarted=tuple(
+                user for user in fresh if user.endswith(BROWSER_PHONE) and user in self._present
+            ),
+            gone=self._gone({one.user for one in now}),
+        )
+        self._present |= {one.user: one.call_id for one in real}
+        self._keep(now)
+        return changes
+
+    def _is_fresh(self, one: Registration) -> bool:
+        if one.user.endswith(BROWSER_PHONE):
+            return self._present.get(one.user) != one.call_id
+        return one not in self._known
+
+    def _gone(self, there: set[str]) -> tuple[str, ...]:
+        self._missed = {
+            user: self._missed.get(user, 0) + 1 for user in self._present if user not in there
+        }
+        gone = tuple(user for user, looks in self._missed.items() if looks >= GONE_LOOKS)
+        for user in gone:
+            del self._present[user], self._missed[user]
+        return gone
+
+    def _keep(self, now: tuple[Registration, ...]) -> None:
         at_ms = self._clock.now_ms()
         if now != self._known or at_ms - self._saved_ms > KEPT_MS // 10:
             self._known, self._saved_ms = now, at_ms
             new = self._path.with_suffix(".new")
             new.write_bytes(msgspec.json.encode(_Kept(at_ms=at_ms, registrations=now)))
             new.replace(self._path)
-        return fresh
 
     def restore(self, control: KamailioControl, users: frozenset[str]) -> int:
-        """Give a Kamailio that has just started what the last one had; how many.
+        """Give a Kamailio that has just started what the last one had; how many. A browser's
+        connection went with the last one: it registers over a new one.
 
         Raises:
             OSError: no Kamailio answers.

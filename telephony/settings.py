@@ -2,12 +2,14 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from dispatch.contracts.errors import BadInput
+from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import framing
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -17,6 +19,8 @@ SipUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._+-]{1,32}$")]
 
 RTP_PORTS_A_WORKER = 20
 """PJSIP's port range must exceed twice the legs of a call (four at most)."""
+PORT_MAX = 65535
+ORIGIN = re.compile(r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$")
 ADDRESS = re.compile(r"^[A-Za-z0-9.-]{1,253}$")
 UNIX_PATH_BYTES_MAX = 100
 """Linux allows 108 in `sun_path`; a client's reply socket is a little longer than the server's."""
@@ -71,6 +75,30 @@ class TlsSettings(Part, frozen=True):
     """Who must have signed the certificate of whoever connects; empty asks for none."""
 
 
+class BrowserSettings(Part, frozen=True):
+    """Call-takers' phones in the browser: SIP over WebSocket at Kamailio, DTLS-SRTP by rtpengine to
+    the workers' plain RTP. `port` 0 is off: nothing of it is loaded then.
+    """
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Where browsers open their WebSocket, on `listen_host`."""
+    secret: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_-]{32,128})?$")] = ""
+    """Signs the passes that the web server issues (`telephony.passes`)."""
+    origins: tuple[str, ...] = ()
+    """The pages that may connect, `https://host:port`: compared whole."""
+    certificate: str = ""
+    """PEM; with it the WebSocket is `wss`, which a page that came by HTTPS needs."""
+    key: str = ""
+    media_host: str = ""
+    """Where browsers send their sound; empty means the workers' `rtp_host`."""
+    media_port_base: Port = 30000
+    media_ports: Annotated[int, msgspec.Meta(ge=16, le=20_000)] = 400
+    """A call of a browser takes eight at most."""
+    control_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Where rtpengine is told what to do, on `internal_host`; 0 is any that is free."""
+    program: str = "rtpengine"
+
+
 class KamailioSettings(Part, frozen=True):
     """The SIP front. `listen_host` is where trunks and phones send; workers use a port of their own
     on loopback.
@@ -96,6 +124,7 @@ class KamailioSettings(Part, frozen=True):
     tls: TlsSettings = TlsSettings()
     handover_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """Where the supervisor takes whole INVITEs from Kamailio, on `internal_host`; 0 is any."""
+    browser: BrowserSettings = BrowserSettings()
 
 
 class PoolSettings(Part, frozen=True):
@@ -180,6 +209,10 @@ class GatewaySettings(Part, frozen=True):
         front = self.kamailio
         return self.pool.rtp_host or front.advertise_host or front.listen_host
 
+    @property
+    def media_host(self) -> str:
+        return self.kamailio.browser.media_host or self.rtp_host
+
 
 def load(path: Path) -> GatewaySettings:
     """Read and check a settings file.
@@ -235,9 +268,36 @@ def check(settings: GatewaySettings) -> None:
     if front.listen_port == front.internal_port and front.listen_host == front.internal_host:
         raise BadInput("kamailio.internal_port", "equals listen_port", mend="choose another")
     _check_tls(front)
+    _check_browser(front)
     control = settings.kamailio_path / "ctl"
     if len(str(control).encode()) > UNIX_PATH_BYTES_MAX:
         raise BadInput("data_dir", "too long for a Unix socket", mend="a path under 90 bytes")
+
+
+def _check_browser(front: KamailioSettings) -> None:
+    browser = front.browser
+    if any(phone.user.endswith(BROWSER_PHONE) for phone in front.phones):
+        mend = "the browser's phone of a seat is called so"
+        raise BadInput("kamailio.phones", f"a user ends with {BROWSER_PHONE}", mend=mend)
+    if not browser.port:
+        return
+    if not browser.secret:
+        raise BadInput(
+            "kamailio.browser.secret", "is missing", mend="32 letters and digits or more"
+        )
+    if browser.port in (front.listen_port, front.internal_port, front.tls.port):
+        raise BadInput("kamailio.browser.port", "is another port's number", mend="choose another")
+    if browser.media_port_base + browser.media_ports > PORT_MAX:
+        raise BadInput("kamailio.browser.media_port_base", "runs past 65535", mend="lower it")
+    for i, origin in enumerate(browser.origins):
+        if not ORIGIN.match(origin):
+            mend = "scheme://host:port, without a path"
+            raise BadInput(f"kamailio.browser.origins[{i}]", f"{origin!r} is none", mend=mend)
+    if browser.media_host and not ADDRESS.match(browser.media_host):
+        raise BadInput("kamailio.browser.media_host", "is no host", mend="give an IPv4 address")
+    if bool(browser.certificate) != bool(browser.key):
+        raise BadInput("kamailio.browser.certificate", "or key alone", mend="give both, or neither")
+    _check_pem("kamailio.browser", {"certificate": browser.certificate, "key": browser.key})
 
 
 def _check_tls(front: KamailioSettings) -> None:
@@ -246,9 +306,13 @@ def _check_tls(front: KamailioSettings) -> None:
         raise BadInput("kamailio.tls", "certificate or key alone", mend="give both, or neither")
     if tls.certificate and tls.port == front.listen_port:
         raise BadInput("kamailio.tls.port", "equals listen_port", mend="choose another")
-    files = (("certificate", tls.certificate), ("key", tls.key), ("client_ca", tls.client_ca))
-    for field, name in files:
+    files = {"certificate": tls.certificate, "key": tls.key, "client_ca": tls.client_ca}
+    _check_pem("kamailio.tls", files)
+
+
+def _check_pem(part: str, files: Mapping[str, str]) -> None:
+    for field, name in files.items():
         if name and not Path(name).is_file():
-            raise BadInput(f"kamailio.tls.{field}", f"{name} is no file", mend="give a PEM file")
+            raise BadInput(f"{part}.{field}", f"{name} is no file", mend="give a PEM file")
         if any(c in name for c in '"\n#'):
-            raise BadInput(f"kamailio.tls.{field}", "an odd file name", mend="rename it")
+            raise BadInput(f"{part}.{field}", "an odd file name", mend="rename it")

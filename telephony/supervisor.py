@@ -13,6 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from dispatch.contracts import gateway as gw
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import CallRef
@@ -26,8 +28,10 @@ from telephony.clock import SystemClock
 from telephony.front import Front
 from telephony.handover import Handover
 from telephony.link import EpochStore, LinkServer
+from telephony.phones import PhoneChanges
 from telephony.pool import Pool
-from telephony.settings import GatewaySettings
+from telephony.rtpengine import MediaBridge, packages_missing
+from telephony.settings import BrowserSettings, GatewaySettings
 from telephony.spool import DiskSpool, SpoolFull
 
 TICK_S = 0.1
@@ -66,8 +70,13 @@ class Supervisor:
             on_order=self._ordered,
             calls=self.book.alive,
         )
-        door = self.handover.port
-        self.front = Front(settings, clock, door) if settings.start_kamailio else None
+        self.media = (
+            MediaBridge(settings, self._media_returned)
+            if settings.start_kamailio and inner.browser.port
+            else None
+        )
+        doors = (self.handover.port, self.media.port if self.media is not None else 0)
+        self.front = Front(settings, clock, *doors) if settings.start_kamailio else None
         self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
         self._unsynced = asyncio.Event()
         self._front_work: asyncio.Queue[int] = asyncio.Queue(FRONT_WORK_MAX)
@@ -106,12 +115,16 @@ class Supervisor:
             self.spool.close()
 
     async def _start(self, tasks: asyncio.TaskGroup, running: list[asyncio.Task[None]]) -> None:
+        if self.media is not None:
+            running.append(tasks.create_task(self.media.run(), name="rtpengine"))
         await self.pool.most_ready()
+        if self.media is not None:
+            await self.media.ready()
         if self.front is not None:
             running.append(tasks.create_task(self.front.run(), name="kamailio"))
             await self.front.ready()
             running.append(tasks.create_task(self._follow_core(self.front), name="activity"))
-            watching = self.front.watch_phones(self._phone_came)
+            watching = self.front.watch_phones(self._phones_changed)
             running.append(tasks.create_task(watching, name="phones"))
         front = self._settings.kamailio
         sys.stdout.write(
@@ -143,8 +156,25 @@ class Supervisor:
             self.pool.call_over(worker)
             self._merge_later(line.call_ref)
 
-    def _phone_came(self, user: str) -> None:
-        self._report(gw.PhoneSeen(seq=0, at_ms=self._clock.now_ms(), phone=user))
+    def _phones_changed(self, changes: PhoneChanges) -> None:
+        at_ms = self._clock.now_ms()
+        for user in changes.came:
+            self._report(gw.PhoneSeen(seq=0, at_ms=at_ms, phone=user))
+        for user in changes.restarted:
+            self._tell_all(wire.PhoneChanged(phone=user, registered=True))
+        for user in changes.gone:
+            if user.endswith(gw.BROWSER_PHONE):  # a desk's phone may talk on without its registrar
+                self._tell_all(wire.PhoneChanged(phone=user, registered=False))
+            self._report(gw.PhoneGone(seq=0, at_ms=at_ms, phone=user))
+
+    def _media_returned(self) -> None:
+        """The bridge died and is back, its calls' sound is not: all browsers are dialled again."""
+        for phone in self._settings.kamailio.phones:
+            self._tell_all(wire.PhoneChanged(phone=phone.user + gw.BROWSER_PHONE, registered=True))
+
+    def _tell_all(self, line: wire.ToWorker) -> None:
+        for slot in self.pool.slots.values():
+            slot.tell(line)
 
     def _died(self, worker: str) -> None:
         self.handover.died(worker)
@@ -280,8 +310,19 @@ class _JsonLog(logging.Formatter):
         return json.dumps({**entry, "text": record.getMessage()}, ensure_ascii=False)
 
 
+def _without_missing(settings: GatewaySettings) -> GatewaySettings:
+    """The emergency line is not lost for want of a package that only browser phones need."""
+    front = settings.kamailio
+    missing = packages_missing(front.browser) if front.browser.port else ()
+    if not missing:
+        return settings
+    log.critical("no phones in browsers: install %s", " ".join(missing))
+    return replace(settings, kamailio=replace(front, browser=BrowserSettings()))
+
+
 async def _serve(settings: GatewaySettings, parent_pid: int) -> None:
     clock = SystemClock()
+    settings = _without_missing(settings)
     boot_id = f"{clock.now_ms():x}-{secrets.token_hex(3)}"
     supervisor = Supervisor(settings, clock, boot_id, parent_pid=parent_pid)
     loop = asyncio.get_running_loop()

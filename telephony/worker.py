@@ -233,6 +233,9 @@ class Worker:
                 self._stopping = True
             case wire.Place():
                 self._place(order)
+            case wire.PhoneChanged():
+                if call is not None:
+                    call.phone_changed(order)
             case _:
                 if call is None or call.call_ref != order.call_ref:
                     return

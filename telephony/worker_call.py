@@ -4,6 +4,7 @@ A call that came in starts with the caller's leg; one that is placed from here w
 """
 
 import enum
+import math
 import re
 import sys
 from collections import deque
@@ -23,6 +24,8 @@ LEGS_MAX = 4
 """As PJSIP's wheel is compiled."""
 CENTRE = "centre"
 CLOSE_MS_MAX = 1000
+REDIAL_S_MAX = 8.0
+"""A browser answers by itself within a second; a caller is not kept waiting for one longer."""
 DIGITS_MAX = 256
 NUMBER = re.compile(r"^[0-9+*#A-Za-z._-]{1,32}$")
 
@@ -75,6 +78,7 @@ class EmergencyCall:
         )
         self._mixer = Mixer(settings, self._parties, lambda: self._file(CENTRE))
         self._seat_id = ""
+        self._phone = ""
         self._deadline_ms: int | None = None
         self._told_over = False
         self._files: list[Path] = []
@@ -133,10 +137,10 @@ class EmergencyCall:
         self._parties.hang_up()
 
     def _hand_over(self, order: wire.HandOver) -> None:
-        leg = self._parties.promote(order.party_id)
-        if leg is None or self._stage is not Stage.JOINED:
+        promoted = self._parties.promote(order.party_id)
+        if promoted is None or self._stage is not Stage.JOINED:
             return
-        old, self._seat = self._seat, leg
+        old, (self._seat, self._phone) = self._seat, promoted
         self._mixer.forget(SEAT)
         self._mixer.forget(order.party_id)
         self._seat_id = order.seat_id
@@ -158,6 +162,26 @@ class EmergencyCall:
             self._leave(self._seat)
             self._seat = None
         self._dial_seat(order.seat_id, order.phone, order.uri)
+
+    def phone_changed(self, line: wire.PhoneChanged) -> None:
+        """A browser that has started anew has forgotten the call: its seat is dialled again, and
+        the call goes on as it was. One that is gone leaves the caller to the queue.
+        """
+        self._parties.drop_phone(line.phone)
+        self._remix()
+        self._parties.hang_up()
+        stages = (Stage.JOINED, Stage.DIALLING_SEAT)
+        if line.phone != self._phone or self._placing or self._stage not in stages:
+            return
+        if line.registered:
+            self._mixer.seat_away()
+            self._dial_seat(self._seat_id, self._phone, limit_s=REDIAL_S_MAX)
+            self._remix()
+        elif self._seat is not None:
+            seat, self._seat = self._seat, None
+            self._mixer.forget(SEAT)
+            self._leave(seat)
+            self._seat_failed(480, "the phone is gone")
 
     def release(self, by: str) -> None:
         """End both sides."""
@@ -243,12 +267,14 @@ class EmergencyCall:
     def _shown(self) -> str:
         return self.number if NUMBER.match(self.number) else "anonymous"
 
-    def _dial_seat(self, seat_id: str, phone: str, partner: str = "") -> None:
-        self._seat_id = seat_id
+    def _dial_seat(
+        self, seat_id: str, phone: str, partner: str = "", limit_s: float = math.inf
+    ) -> None:
+        self._seat_id, self._phone = seat_id, phone
         self._stage = Stage.DIALLING_SEAT
         leg = Leg(self._account, self._events, SEAT)
         headers = {"X-Call-Ref": self.call_ref, "X-Leg": "seat", **AUTO_ANSWER}
-        limit_s = self._settings.seat_answer_timeout_s
+        limit_s = min(limit_s, self._settings.seat_answer_timeout_s)
         if partner:
             phone, headers = "partner", {"X-Leg": "partner", "X-Partner": f"<{partner}>"}
             limit_s = self._settings.place_answer_timeout_s

@@ -96,12 +96,19 @@ class SendDigits(Line, frozen=True, tag="send_digits"):
     party_id: str = ""
 
 
+class PhoneChanged(Line, frozen=True, tag="phone_changed"):
+    """A browser's phone has started anew, or is gone: whatever leg it had is dead."""
+
+    phone: str
+    registered: bool
+
+
 class Stop(Line, frozen=True, tag="stop"):
     """Take no more calls; exit when the present one is over."""
 
 
 InCall = Talk | AddParty | PartyMode | DropParty | HandOver | SendDigits
-ToWorker = Hold | Bridge | Release | Place | Stop | InCall
+ToWorker = Hold | Bridge | Release | Place | Stop | PhoneChanged | InCall
 
 # ---- worker to supervisor
 

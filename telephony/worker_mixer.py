@@ -23,6 +23,7 @@ class Mixer:
         self._board = Board()
         self._legs: dict[str, Leg | None] = {}
         self._announcing = False
+        self._seat_away = False
         self._held = False
         self._muted = False
 
@@ -46,8 +47,12 @@ class Mixer:
             self._board.forget(mixing.ANNOUNCEMENT)
 
     def hush(self) -> None:
-        """No announcement any more."""
-        self._announcing = False
+        """No announcement any more, nor music for want of the seat."""
+        self._announcing = self._seat_away = False
+
+    def seat_away(self) -> None:
+        """The seat's phone is dialled again; until it answers a lonely caller hears music."""
+        self._seat_away = True
 
     def forget(self, end: str) -> None:
         """This end's connections went with its port."""
@@ -62,6 +67,7 @@ class Mixer:
                 seat=seat is not None and seat.confirmed and seat.media is not None,
                 parties=self._parties.modes(),
                 announcing=self._announcing,
+                seat_away=self._seat_away,
                 held=self._held,
                 muted=self._muted,
                 beating=self._sounds.per_min > 0,

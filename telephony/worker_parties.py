@@ -25,6 +25,7 @@ class Party(msgspec.Struct, kw_only=True):
     party_id: str
     mode: str
     leg: Leg
+    phone: str
     deadline_ms: int | None
     up: bool = False
     leaving: bool = False
@@ -115,6 +116,7 @@ class Parties:
             party_id=order.party_id,
             mode=order.mode,
             leg=leg,
+            phone=order.phone,
             deadline_ms=self._now_ms() + round(limit_s * 1000),
         )
 
@@ -136,19 +138,25 @@ class Parties:
         party.leaving, party.deadline_ms = True, None
         self._gone(party_id, sip_code, reason)
 
+    def drop_phone(self, phone: str) -> None:
+        """Let those go whose phone this was: it is gone, and its leg with it."""
+        for party in tuple(self._parties.values()):
+            if phone and party.phone == phone:
+                self.drop(party.party_id, 480, "the phone is gone")
+
     def hang_up(self) -> None:
         """Send BYE to those who were let go."""
         for party in self._parties.values():
             if party.leaving:
                 party.leg.end()
 
-    def promote(self, party_id: str) -> Leg | None:
-        """Take a party that is up out of here: it becomes the seat's side."""
+    def promote(self, party_id: str) -> tuple[Leg, str] | None:
+        """Take a party that is up out of here, with its phone: it becomes the seat's side."""
         party = self._parties.get(party_id)
         if party is None or not party.up or party.leaving:
             return None
         del self._parties[party_id]
-        return party.leg
+        return party.leg, party.phone
 
     def end(self) -> None:
         """The call is over; nothing more is told."""

@@ -45,6 +45,8 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.FailSeat: _NOBODY,
     cmd.ForwardCall: _NOBODY,
     cmd.SeePhone: _NOBODY,
+    cmd.LosePhone: _NOBODY,
+    cmd.ChoosePhone: _CONSOLE,
     cmd.EndCall: _NOBODY,
     cmd.StoreRecording: _NOBODY,
     cmd.LocateCaller: _NOBODY,
@@ -183,6 +185,7 @@ def _denied_to_console(viewer: Viewer, body: AnyCommand, state: State) -> Denied
             return None  # a supervisor may close a seat that somebody left open
         case (
             cmd.SetSeat()
+            | cmd.ChoosePhone()
             | cmd.AnswerCall()
             | cmd.CallBack()
             | cmd.CallOut()

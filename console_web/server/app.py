@@ -17,6 +17,7 @@ from console_web.server.routes_files import file_routes
 from console_web.server.routes_locating import locating_routes
 from console_web.server.routes_look import look_routes
 from console_web.server.routes_people import people_routes
+from console_web.server.routes_phone import phone_routes
 from console_web.server.sessions import Sessions
 from dispatch.contracts.errors import BadInput
 
@@ -51,14 +52,17 @@ def create_app(deps: WebDeps) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     app.include_router(live_routes(deps, sessions))
     app.include_router(people_routes(deps, sessions))
+    app.include_router(phone_routes(deps, sessions))
     app.include_router(look_routes(deps, sessions, shelf))
     app.include_router(locating_routes(deps))
     app.include_router(file_routes(deps, sessions, shelf))
     return app
 
 
-def uvicorn_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
-    """How this application is to be served."""
+def uvicorn_config(
+    app: FastAPI, *, host: str, port: int, certificate: str = "", key: str = ""
+) -> uvicorn.Config:
+    """How this application is to be served; with a certificate (PEM files) by HTTPS."""
     return uvicorn.Config(
         app,
         host=host,
@@ -72,6 +76,8 @@ def uvicorn_config(app: FastAPI, *, host: str, port: int) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,
+        ssl_certfile=certificate or None,
+        ssl_keyfile=key or None,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from console_web.server.hub import ScreenHub
 from console_web.server.users import UsersStore
-from dispatch.contracts.ids import MissionId, PlaceId, UnitId
+from dispatch.contracts.ids import MissionId, PlaceId, SeatId, UnitId
 from dispatch.contracts.ports import Clock, CommandPort, Journal
 from dispatch.contracts.things import Position
 from dispatch.views.timeline import TrackPoint
@@ -55,12 +55,26 @@ class DemoAccount(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
+class PhonePass(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page registers its seat's browser phone with. It ends by itself."""
+
+    user: str
+    auth_user: str
+    password: str
+    realm: str
+    expires_at_ms: int
+
+
 class PartHealth(msgspec.Struct, frozen=True, kw_only=True):
     """A part's state. Without a `needed` one no command can be accepted."""
 
     ok: bool
     needed: bool = False
     detail: str = ""
+
+
+def _no_phone(_seat_id: SeatId) -> PhonePass | None:
+    return None
 
 
 async def _no_parts() -> Mapping[str, PartHealth]:
@@ -82,6 +96,8 @@ class WebSettings:
     command_limit_s: float = 10.0
     aml_token: str = ""
     """What the source of phones' locations must show; empty closes its door."""
+    phone_port: int = 0
+    """Where pages open the WebSocket of their seat's phone; 0: there are none in browsers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +121,7 @@ class WebDeps:
     static_folder: Path = STATIC_FOLDER
     health: Callable[[], Awaitable[Mapping[str, PartHealth]]] = _no_parts
     """What the machine is made of, and how each part is."""
+    phone_pass: Callable[[SeatId], PhonePass | None] = _no_phone
+    """A new pass for the seat's browser phone; None where there is none."""
     active: Callable[[], bool] = field(default=lambda: True)
     """False while this machine may not accept commands: screens are told to try the other."""

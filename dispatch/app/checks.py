@@ -11,11 +11,13 @@ import msgspec
 
 from avl.region.pack import load_region
 from console_web.server.deps import STATIC_FOLDER
+from dispatch.app.browser_phones import LOOPBACK, browser_settings
 from dispatch.app.parts import runtime_path
 from dispatch.app.ports import is_free
 from dispatch.app.settings import Settings
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.journal.server import server_binary
+from telephony.rtpengine import packages_missing
 from triage.load import load_bundled
 
 PROGRAMS = {
@@ -46,6 +48,7 @@ def check_machine(settings: Settings) -> list[CheckFinding]:
     return [
         _python(),
         *_programs(),
+        *_browser_phones(settings),
         *_packages(),
         _valkey(),
         _protocols(),
@@ -74,6 +77,21 @@ def _programs() -> Iterator[CheckFinding]:
             detail=found or "is not installed",
             mend="" if found else mend,
         )
+
+
+def _browser_phones(settings: Settings) -> Iterator[CheckFinding]:
+    """Needed where seats have phones in the browser; the demo does without."""
+    if not (settings.sip.browser.enabled or settings.demo):
+        return
+    missing = packages_missing(browser_settings(settings))
+    web = settings.web
+    local = web.tls_certificate or web.host == LOOPBACK
+    detail = "their programs are installed" if local else "pages by http have no microphone"
+    mend = "" if local else "set web.tls_certificate and web.tls_key"
+    if missing:
+        detail, mend = "not installed", f"apt-get install {' '.join(missing)}"
+    ok = bool(local) and not missing
+    yield CheckFinding(ok=ok, what="phones in the browser", detail=detail, mend=mend)
 
 
 def _packages() -> Iterator[CheckFinding]:
@@ -165,6 +183,8 @@ def _ports(settings: Settings) -> Iterator[CheckFinding]:
         "sip.port": (settings.sip.host, settings.sip.port),
         "feed.port": (settings.feed.host, settings.feed.port),
     }
+    if settings.sip.browser.enabled:
+        wanted["sip.browser.port"] = (settings.sip.host, settings.sip.browser.port)
     if not settings.vehicles.url:
         wanted["vehicles.port"] = (settings.vehicles.host, settings.vehicles.port)
     for field, (host, port) in wanted.items():

@@ -27,13 +27,14 @@ from avl.region.search import PlaceSearch
 from avl.roads.engine import open_road_graph
 from avl.service import AvlHooks, AvlService, AvlSettings
 from avl.tracks import TrackWriter
-from console_web.server.app import create_app
+from console_web.server.app import create_app, uvicorn_config
 from console_web.server.deps import WebDeps, WebSettings
 from console_web.server.hub import ScreenHub
 from console_web.server.metrics import WebMetrics
 from console_web.server.users import UsersStore
 from dispatch.app import journal_alarms
 from dispatch.app.allocation import AllocationDesk
+from dispatch.app.browser_phones import pass_issuer
 from dispatch.app.clock import SystemClock, SystemIds
 from dispatch.app.demo import demo_accounts, with_feeds
 from dispatch.app.facts import fence_tasks
@@ -77,7 +78,6 @@ READY_S_MAX = 3.0
 READY_STEP_S = 0.02
 JUMP_KMH = 250.0
 """No ambulance is faster; the demo's are by their pace."""
-SHUTDOWN_S = 3
 
 log = structlog.get_logger("core")
 
@@ -217,7 +217,9 @@ class Core:
                 demo_accounts=demo_accounts(self._register, settings) if settings.demo else (),
                 allowed_origins=settings.web.origins,
                 aml_token=settings.operator.aml_token,
+                phone_port=settings.sip.browser.port if settings.sip.browser.enabled else 0,
             ),
+            phone_pass=pass_issuer(settings, self.clock),
             places=self.looking.places,
             nearest=self.looking.nearest,
             route=self.looking.route,
@@ -384,16 +386,12 @@ class Core:
 
     async def _serve(self) -> None:
         web = self.settings.web
-        config = uvicorn.Config(
+        config = uvicorn_config(
             self._web,
             host=web.host,
             port=web.port,
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            ws_max_size=65_536,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN_S,
+            certificate=web.tls_certificate,
+            key=web.tls_key,
         )
         server = self._server = _Server(config)
         serving = asyncio.ensure_future(server.serve())

@@ -1,7 +1,5 @@
 """What one machine is made of: which servers to start, with which settings of their own."""
 
-import hashlib
-import hmac
 import secrets
 import sys
 from pathlib import Path
@@ -11,14 +9,18 @@ import msgspec
 from msgspec.structs import replace
 
 from avl.mosquitto import MosquittoSettings
+from dispatch.app.browser_phones import browser_settings
 from dispatch.app.children import Child
 from dispatch.app.demo import FEED_PORT_OFFSET, SEATS
 from dispatch.app.ports import free_port, free_range
-from dispatch.app.settings import OperatorPart, Settings, load, save
+from dispatch.app.secrets import derived
+from dispatch.app.settings import BrowserPart, OperatorPart, Settings, SipPart, load, save
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import UnitId
 from dispatch.contracts.things import Register
+from telephony.rtpengine import packages_missing
 from telephony.settings import (
+    BrowserSettings,
     GatewaySettings,
     KamailioSettings,
     PoolSettings,
@@ -29,14 +31,10 @@ from telephony.settings import (
 
 RTP_PORTS_A_WORKER = 20
 DEMO_HOSPITALS_MAX = 20
+DEMO_MEDIA_PORTS = 64
 OPERATOR_PORT = 8130
 PEER_PORT = 5080
 """The demo's telephone operator: where call-backs go."""
-
-
-def derived(secret: str, purpose: str) -> str:
-    """A password of its own for each purpose, from the centre's secret."""
-    return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def runtime_path(settings: Settings) -> Path:
@@ -51,6 +49,7 @@ def demo_settings(data_dir: Path, osm_file: Path | None = None) -> Settings:
         osm_file=str(osm_file.absolute()) if osm_file is not None else "",
         demo=True,
         seats=SEATS,
+        sip=SipPart(browser=BrowserPart(enabled=not packages_missing(BrowserSettings()))),
     )
 
 
@@ -69,8 +68,16 @@ def settled(settings: Settings) -> Settings:
         return found
 
     workers = liked.sip.workers
+    browser = replace(
+        liked.sip.browser,
+        enabled=settings.sip.browser.enabled,
+        port=port(liked.sip.browser.port),
+        media_port_base=free_range(liked.sip.browser.media_port_base, DEMO_MEDIA_PORTS),
+        media_ports=DEMO_MEDIA_PORTS,
+    )
     sip = replace(
         liked.sip,
+        browser=browser,
         port=port(liked.sip.port),
         internal_port=port(liked.sip.internal_port),
         worker_port_base=free_range(liked.sip.worker_port_base, workers),
@@ -214,6 +221,7 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
             sources=tuple(sources),
             peers=tuple(peers),
             phones=tuple(SeatPhone(user=s.phone, password=s.password) for s in settings.seats),
+            browser=browser_settings(settings),
         ),
         pool=PoolSettings(
             size=sip.workers,

@@ -28,6 +28,15 @@ class WebPart(Part, frozen=True):
     origins: tuple[str, ...] = ()
     public_url: str = ""
     """How a caller's phone reaches us, `https://…`: it stands in the text messages with links."""
+    tls_certificate: str = ""
+    """PEM, with its chain: the screens come by HTTPS then."""
+    tls_key: str = ""
+
+    @property
+    def url(self) -> str:
+        """The address of the screens."""
+        scheme, usual = ("https", 443) if self.tls_certificate else ("http", 80)
+        return f"{scheme}://{self.host}" + ("" if self.port == usual else f":{self.port}")
 
 
 class JournalPart(Part, frozen=True):
@@ -49,6 +58,23 @@ class VehiclesPart(Part, frozen=True):
     tls_port: Port = 8883
 
 
+class BrowserPart(Part, frozen=True):
+    """Call-takers' phones in the browser. Browsers give a microphone to a page that came by HTTPS
+    only (`web.tls_certificate`), or from this machine itself.
+    """
+
+    enabled: bool = False
+    port: Port = 8121
+    """Where the pages open their WebSocket, on `sip.host`."""
+    media_host: str = ""
+    """Where browsers send their sound; empty means `sip.rtp_host`, or `sip.host`."""
+    media_port_base: Port = 30000
+    media_ports: Annotated[int, msgspec.Meta(ge=16, le=20_000)] = 400
+    """A call of a browser takes eight at most."""
+    pass_life_s: Annotated[int, msgspec.Meta(ge=120, le=86_400)] = 1800
+    """How long a page may register with one pass; it asks for the next at a third of it."""
+
+
 class SipPart(Part, frozen=True):
     """Where trunks and phones send; `workers` is the most calls at once."""
 
@@ -66,6 +92,7 @@ class SipPart(Part, frozen=True):
     """The address that others see, if it is not `host`: behind an address translation."""
     rtp_host: str = ""
     """The address in SDP; empty means `advertise_host`, or `host`."""
+    browser: BrowserPart = BrowserPart()
 
 
 class OperatorPart(Part, frozen=True):
@@ -217,6 +244,11 @@ def load(path: Path) -> Settings:
         data_dir=str(base / settings.data_dir),
         region_dir=str(base / settings.region_dir) if settings.region_dir else "",
         osm_file=str(base / settings.osm_file) if settings.osm_file else "",
+        web=msgspec.structs.replace(
+            settings.web,
+            tls_certificate=_below(base, settings.web.tls_certificate),
+            tls_key=_below(base, settings.web.tls_key),
+        ),
         vehicles=msgspec.structs.replace(
             settings.vehicles,
             tls_certificate=_below(base, settings.vehicles.tls_certificate),

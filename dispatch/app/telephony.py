@@ -7,7 +7,7 @@ import structlog
 from msgspec.structs import replace
 
 from console_web.server.deps import NearestHit
-from dispatch.app import talk_orders
+from dispatch.app import seat_phones, talk_orders
 from dispatch.app.clock import SystemIds
 from dispatch.contracts import effects as ef
 from dispatch.contracts import gateway as gw
@@ -21,6 +21,7 @@ from dispatch.contracts.commands import (
     Envelope,
     FailSeat,
     ForwardCall,
+    LosePhone,
     OfferCall,
     RaiseAlarm,
     Refused,
@@ -63,13 +64,18 @@ class TelephonyDesk:
         self._link = link
         self._port = port
         self._ids = ids
-        self._phones = phones
+        self._desk_users = phones
         self._nearest = nearest
         self._on_offered = on_offered
         self._orders: asyncio.Queue[gw.Order] = asyncio.Queue(ORDERS_MAX)
         self.state = State()
         self.dropped = 0
         self.bad_locations = 0
+
+    @property
+    def _phones(self) -> Mapping[SeatId, str]:
+        """Where each seat is rung now, by the telephone that it has chosen."""
+        return seat_phones.chosen(self._desk_users, self.state)
 
     @property
     def connected(self) -> bool:
@@ -220,9 +226,8 @@ class TelephonyDesk:
                     location=self._location(report),
                     callback_of=report.callback_of,
                 )
-            case gw.PhoneSeen(phone=phone):
-                seat_id = next((s for s, p in self._phones.items() if p == phone), None)
-                return SeePhone(seat_id=seat_id) if seat_id is not None else None
+            case gw.PhoneSeen() | gw.PhoneGone():
+                return self._phone_command(report)
             case gw.Connected():
                 return ConnectCall(call_ref=report.call_ref, seat_id=report.seat_id)
             case gw.SeatFailed():
@@ -256,6 +261,16 @@ class TelephonyDesk:
             case gw.PlaceFailed():
                 code = f"callback_failed/{report.callback_of}"
                 return RaiseAlarm(code=code, detail=f"{report.sip_code} {report.reason}".strip())
+
+    def _phone_command(self, report: gw.PhoneSeen | gw.PhoneGone) -> AnyCommand | None:
+        """A telephone that is no seat's is nobody's concern."""
+        found = seat_phones.seat_of(self._desk_users, report.phone)
+        if found is None:
+            return None
+        seat_id, kind = found
+        if isinstance(report, gw.PhoneSeen):
+            return SeePhone(seat_id=seat_id, phone=kind)
+        return LosePhone(seat_id=seat_id, phone=kind)
 
     def _location(self, report: gw.Offered) -> Location | None:
         """Where the call says that it is; what cannot be read is counted, never guessed."""

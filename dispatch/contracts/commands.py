@@ -37,6 +37,7 @@ from dispatch.contracts.words import (
     Answer,
     CloseReason,
     PartyMode,
+    PhoneKind,
     SeatState,
     StepSource,
     UnitStatus,
@@ -147,6 +148,23 @@ class SeePhone(Command, frozen=True, tag="see_phone"):
     """The seat's phone has registered: a seat that was paused because it was away is free."""
 
     seat_id: SeatId
+    phone: PhoneKind = PhoneKind.DESK
+
+
+class LosePhone(Command, frozen=True, tag="lose_phone"):
+    """The seat's phone is not registered any more: nothing may ring here, if it is the one that the
+    seat has chosen.
+    """
+
+    seat_id: SeatId
+    phone: PhoneKind
+
+
+class ChoosePhone(Command, frozen=True, tag="choose_phone"):
+    """Which of its telephones the seat takes calls at."""
+
+    seat_id: SeatId
+    phone: PhoneKind
 
 
 class EndCall(Command, frozen=True, tag="end_call"):
@@ -552,6 +570,8 @@ AnyCommand = (
     | FailSeat
     | ForwardCall
     | SeePhone
+    | LosePhone
+    | ChoosePhone
     | EndCall
     | StoreRecording
     | LocateCaller

@@ -38,6 +38,7 @@ from dispatch.contracts.words import (
     CallClass,
     CloseReason,
     PartyMode,
+    PhoneKind,
     Priority,
     SeatState,
     Skill,
@@ -118,6 +119,22 @@ class SeatPresenceChanged(Event, frozen=True, tag="seat_presence_changed.v1"):
 
     seat_id: SeatId
     present: bool
+
+
+class SeatPhoneChosen(Event, frozen=True, tag="seat_phone_chosen.v1"):
+    """Whoever sits here takes calls at this telephone from now on."""
+
+    seat_id: SeatId
+    phone: PhoneKind
+    user_id: UserId | None = None
+
+
+class SeatPhoneChanged(Event, frozen=True, tag="seat_phone_changed.v1"):
+    """A telephone of a seat left the registrar, or is back."""
+
+    seat_id: SeatId
+    phone: PhoneKind
+    registered: bool
 
 
 class SeatsConfigured(Event, frozen=True, tag="seats_configured.v1"):
@@ -637,6 +654,8 @@ AnyEvent = (
     | EffectFailed
     | SeatStateChanged
     | SeatPresenceChanged
+    | SeatPhoneChosen
+    | SeatPhoneChanged
     | SeatsConfigured
     | SurgeChanged
     | NuisanceMarked

@@ -13,6 +13,10 @@ import msgspec
 from dispatch.contracts.ids import CallId, CallRef, GatewayId, PartnerId, SeatId
 
 FRAME_BYTES_MAX = 262_144
+BROWSER_PHONE = ".web"
+"""A seat has two phones at the registrar: the one on its desk, and the one in its browser, which
+has this behind the other's name.
+"""
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -187,6 +191,14 @@ class PhoneSeen(Wire, frozen=True, tag="phone_seen"):
     phone: str
 
 
+class PhoneGone(Wire, frozen=True, tag="phone_gone"):
+    """A seat's phone that was there is not registered any more."""
+
+    seq: int
+    at_ms: int
+    phone: str
+
+
 class Offered(Wire, frozen=True, tag="offered"):
     """An INVITE rings at a worker. `pidf` is its PIDF-LO body part, `geolocation` the header."""
 
@@ -311,6 +323,7 @@ class DigitPressed(Wire, frozen=True, tag="digit_pressed"):
 TalkReport = PartyUp | PartyGone | DigitPressed
 Report = (
     PhoneSeen
+    | PhoneGone
     | Offered
     | Connected
     | SeatFailed
@@ -326,6 +339,7 @@ FromGateway = (
     | Deposed
     | Alive
     | PhoneSeen
+    | PhoneGone
     | Offered
     | Connected
     | SeatFailed

@@ -93,6 +93,13 @@ class SeatState(StrEnum):
     """Its screens are gone: nothing rings here until they are back."""
 
 
+class PhoneKind(StrEnum):
+    """Which of its two telephones a seat is rung at."""
+
+    DESK = "desk"
+    BROWSER = "browser"
+
+
 class PartyMode(StrEnum):
     """Who hears a further party of a call: everybody, nobody, the seat alone, or everybody because
     a supervisor broke in.

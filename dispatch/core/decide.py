@@ -83,6 +83,15 @@ def _route(draft: Draft, envelope: Envelope) -> None:
         case cmd.SetPresence():
             seats.set_presence(draft, command)
             acd.pair(draft)
+        case cmd.SeePhone():
+            seats.see_phone(draft, command)
+            acd.pair(draft)
+        case cmd.LosePhone():
+            seats.lose_phone(draft, command)
+            acd.pair(draft)
+        case cmd.ChoosePhone():
+            seats.choose_phone(draft, command)
+            acd.pair(draft)
         case cmd.Tick():
             plan.tick(draft)
             seats.end_after_call(draft)
@@ -115,7 +124,6 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     | cmd.ConnectCall
     | cmd.FailSeat
     | cmd.ForwardCall
-    | cmd.SeePhone
     | cmd.EndCall
     | cmd.StoreRecording
     | cmd.LocateCaller
@@ -161,9 +169,6 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.fail_seat(draft, command)
         case cmd.ForwardCall():
             forward.settle(draft, command)
-        case cmd.SeePhone():
-            seats.see_phone(draft, command)
-            acd.pair(draft)
         case cmd.EndCall():
             calls.end(draft, command)
         case cmd.StoreRecording():

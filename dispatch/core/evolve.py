@@ -47,7 +47,12 @@ def _fold(state: State, record: Record) -> State:
             | ev.EffectFailed()
         ):
             return system.fold(state, event, at_ms)
-        case ev.SeatStateChanged() | ev.SeatPresenceChanged():
+        case (
+            ev.SeatStateChanged()
+            | ev.SeatPresenceChanged()
+            | ev.SeatPhoneChosen()
+            | ev.SeatPhoneChanged()
+        ):
             return seats.fold(state, event, at_ms)
         case ev.SeatsConfigured() | ev.SurgeChanged() | ev.NuisanceMarked() | ev.NuisanceCleared():
             return plan.fold(state, event, at_ms)

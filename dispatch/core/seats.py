@@ -8,7 +8,7 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.ids import CallId, SeatId, UserId
-from dispatch.contracts.words import SeatState
+from dispatch.contracts.words import PhoneKind, SeatState
 from dispatch.core.draft import Draft
 from dispatch.core.state import Seat, State
 
@@ -19,7 +19,7 @@ BY_THE_SYSTEM = (*BUSY, SeatState.AWAY)
 AFTER_CALL_BY_HAND_MS = 60_000
 """So long lasts an after-call that a person asked for, where the setting has none."""
 
-SeatEvent = ev.SeatStateChanged | ev.SeatPresenceChanged
+SeatEvent = ev.SeatStateChanged | ev.SeatPresenceChanged | ev.SeatPhoneChosen | ev.SeatPhoneChanged
 
 
 def fold(state: State, event: SeatEvent, at_ms: int) -> State:
@@ -39,6 +39,14 @@ def fold(state: State, event: SeatEvent, at_ms: int) -> State:
             return changed
         case ev.SeatPresenceChanged(seat_id=seat_id, present=present):
             return _fold_presence(state, seat_id, present, at_ms)
+        case ev.SeatPhoneChosen(seat_id=seat_id, phone=phone):
+            return _with(_known(state, seat_id, at_ms), seat_id, phone=phone)
+        case ev.SeatPhoneChanged(seat_id=seat_id, phone=phone, registered=registered):
+            seat = state.seats.get(seat_id)
+            if seat is None:
+                return state
+            away = set(seat.phones_away) - {phone} | (set() if registered else {phone})
+            return _with(state, seat_id, phones_away=tuple(sorted(away)))
         case _:
             assert_never(event)
 
@@ -51,14 +59,34 @@ def _fold_presence(state: State, seat_id: SeatId, present: bool, at_ms: int) -> 
     leaves = (SeatState.FREE, SeatState.AFTER_CALL, SeatState.RINGING)
     if not present and seat.state in leaves:
         state = put_seat(state, seat_id, SeatState.AWAY, at_ms)
+    state = _with_presence(state, seat_id, present)
     if present and seat.state is SeatState.AWAY:
-        state = put_seat(state, seat_id, SeatState.FREE, at_ms)
-    return _with_presence(state, seat_id, present)
+        state = _put_idle(state, state.seats[seat_id], at_ms)
+    return state
 
 
 def _with_presence(state: State, seat_id: SeatId, present: bool | None) -> State:  # noqa: FBT001 - the event's field
-    seat = replace(state.seats[seat_id], present=present)
+    return _with(state, seat_id, present=present)
+
+
+def _with(state: State, seat_id: SeatId, **changed: object) -> State:
+    seat = replace(state.seats[seat_id], **changed)
     return replace(state, seats={**state.seats, seat_id: seat})
+
+
+def _known(state: State, seat_id: SeatId, at_ms: int) -> State:
+    """A seat may choose its telephone before anybody took it."""
+    if seat_id in state.seats:
+        return state
+    return put_seat(state, seat_id, SeatState.CLOSED, at_ms)
+
+
+def _put_idle(state: State, seat: Seat, at_ms: int) -> State:
+    """Nothing keeps the seat busy: it is free, unless its telephone or its screens are away."""
+    if seat.phone_away:
+        return put_seat(state, seat.seat_id, SeatState.PAUSED, at_ms, reason=NO_PHONE)
+    idle = SeatState.AWAY if seat.present is False else SeatState.FREE
+    return put_seat(state, seat.seat_id, idle, at_ms)
 
 
 def put_seat(
@@ -81,6 +109,8 @@ def put_seat(
         call_id=call_id,
         reason=reason,
         present=known.present if known else None,
+        phone=known.phone if known else PhoneKind.DESK,
+        phones_away=known.phones_away if known else (),
     )
     return replace(state, seats={**state.seats, seat_id: seat})
 
@@ -90,8 +120,7 @@ def free_seat(state: State, seat_id: SeatId | None, call_id: CallId, at_ms: int)
     seat = state.seats.get(seat_id) if seat_id is not None else None
     if seat is None or seat.call_id != call_id:
         return state
-    left = SeatState.AWAY if seat.present is False else SeatState.FREE
-    return put_seat(state, seat.seat_id, left, at_ms)
+    return _put_idle(state, seat, at_ms)
 
 
 def set_seat(draft: Draft, command: cmd.SetSeat) -> None:
@@ -103,6 +132,8 @@ def set_seat(draft: Draft, command: cmd.SetSeat) -> None:
         raise CommandRefused("seat_talking", field="seat_id", detail="end the call first")
     if command.state is SeatState.PAUSED and not command.reason:
         raise CommandRefused("reason_needed", field="reason", detail="say why the seat pauses")
+    if command.state is SeatState.FREE and seat is not None and seat.phone_away:
+        raise CommandRefused("phone_unreachable", field="state", detail=f"{seat.phone} phone")
     user_id = UserId(draft.actor.id)
     unchanged = (
         seat is not None
@@ -151,11 +182,53 @@ def end_after_call(draft: Draft) -> None:
 
 
 def see_phone(draft: Draft, command: cmd.SeePhone) -> None:
-    """A seat that was paused for want of its phone is free again; any other is as it was."""
+    """A telephone is there. A seat that was paused for want of it is free again."""
     seat = draft.state.seats.get(command.seat_id)
-    if seat is not None and lacks_phone(seat):
+    if seat is None:
+        return
+    if command.phone in seat.phones_away:
+        draft.add(ev.SeatPhoneChanged(seat_id=seat.seat_id, phone=command.phone, registered=True))
+    if command.phone is seat.phone:
+        _heed_phone(draft, seat.seat_id)
+
+
+def lose_phone(draft: Draft, command: cmd.LosePhone) -> None:
+    """A telephone left the registrar. A call that is up there stays: it may well go on."""
+    seat = draft.state.seats.get(command.seat_id)
+    if seat is None or command.phone in seat.phones_away:
+        return
+    draft.add(ev.SeatPhoneChanged(seat_id=seat.seat_id, phone=command.phone, registered=False))
+    _heed_phone(draft, seat.seat_id)
+
+
+def choose_phone(draft: Draft, command: cmd.ChoosePhone) -> None:
+    """The seat is rung at another of its telephones, but not in the middle of a call.
+
+    Raises:
+        CommandRefused: `seat_talking`.
+    """
+    seat = draft.state.seats.get(command.seat_id)
+    if seat is not None and seat.phone is command.phone:
+        return
+    if seat is not None and seat.state is SeatState.TALKING:
+        raise CommandRefused("seat_talking", field="seat_id", detail="end the call first")
+    draft.add(
+        ev.SeatPhoneChosen(
+            seat_id=command.seat_id, phone=command.phone, user_id=UserId(draft.actor.id)
+        )
+    )
+    _heed_phone(draft, command.seat_id)
+
+
+def _heed_phone(draft: Draft, seat_id: SeatId) -> None:
+    """Pause a seat whose telephone is away; free one that was paused for want of it."""
+    seat = draft.state.seats[seat_id]
+    open_states = (SeatState.FREE, SeatState.AFTER_CALL, SeatState.RINGING)
+    if seat.phone_away and seat.state in open_states:
+        draft.add(ev.SeatStateChanged(seat_id=seat_id, state=SeatState.PAUSED, reason=NO_PHONE))
+    elif lacks_phone(seat) and not seat.phone_away:
         there = SeatState.AWAY if seat.present is False else SeatState.FREE
-        draft.add(ev.SeatStateChanged(seat_id=command.seat_id, state=there))
+        draft.add(ev.SeatStateChanged(seat_id=seat_id, state=there))
 
 
 def lacks_phone(seat: Seat) -> bool:
@@ -167,11 +240,13 @@ def open_seat(draft: Draft, seat_id: SeatId) -> Seat:
     """The seat, if it can take a call now.
 
     Raises:
-        CommandRefused: `seat_closed`, `seat_talking`.
+        CommandRefused: `seat_closed`, `seat_talking`, `phone_unreachable`.
     """
     seat = draft.state.seats.get(seat_id)
     if seat is None or seat.state is SeatState.CLOSED:
         raise CommandRefused("seat_closed", field="seat_id", detail="take the seat first")
     if seat.state is SeatState.TALKING:
         raise CommandRefused("seat_talking", field="seat_id", detail="end the other call first")
+    if seat.phone_away:
+        raise CommandRefused("phone_unreachable", field="seat_id", detail=f"{seat.phone} phone")
     return seat

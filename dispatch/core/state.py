@@ -44,6 +44,7 @@ from dispatch.contracts.words import (
     CallState,
     CloseReason,
     PartyMode,
+    PhoneKind,
     Priority,
     SeatState,
     Skill,
@@ -248,6 +249,15 @@ class Seat(Fact, frozen=True):
     reason: str = ""
     present: bool | None = None
     """Whether its screens are there; None where none was ever seen."""
+    phone: PhoneKind = PhoneKind.DESK
+    """The telephone that it has chosen."""
+    phones_away: tuple[PhoneKind, ...] = ()
+    """Those that were seen leaving the registrar, and not coming back."""
+
+    @property
+    def phone_away(self) -> bool:
+        """Whether the chosen telephone is known to be away."""
+        return self.phone in self.phones_away
 
 
 class Surge(Fact, frozen=True):

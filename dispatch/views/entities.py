@@ -36,6 +36,7 @@ from dispatch.contracts.words import (
     Capability,
     CloseReason,
     PartyMode,
+    PhoneKind,
     Priority,
     SeatState,
     Skill,
@@ -244,6 +245,10 @@ class SeatView(Entity, frozen=True):
     reason: str = ""
     present: bool | None = None
     """Whether its screens are there; None where none was ever seen."""
+    phone: PhoneKind = PhoneKind.DESK
+    """The telephone that it has chosen."""
+    phone_away: bool = False
+    """Whether that one is known not to be registered."""
     group: SeatGroupView | None = None
     languages: tuple[str, ...] = ()
     rung: bool = True

@@ -158,6 +158,8 @@ def seat_view(state: State, seat_id: SeatId) -> SeatView | None:
         call_id=seat.call_id,
         reason=seat.reason,
         present=seat.present,
+        phone=seat.phone,
+        phone_away=seat.phone_away,
         group=_group_view(state, seat),
         languages=entry_of(state.plan, seat).languages,
         rung=rung(state, seat),

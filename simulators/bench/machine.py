@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from dispatch.app.core import journal_url
 from dispatch.app.demo import feed_ports
-from dispatch.app.parts import RTP_PORTS_A_WORKER, demo_settings, derived, runtime_path
+from dispatch.app.parts import RTP_PORTS_A_WORKER, demo_settings, runtime_path
+from dispatch.app.secrets import derived
 from dispatch.app.settings import Settings, load, save
 from dispatch.contracts.errors import Dispatch120Error
 from dispatch.contracts.events import Record

@@ -14,6 +14,7 @@ from dispatch.contracts.words import (
     Answer,
     CloseReason,
     LocationSource,
+    PhoneKind,
     Role,
     SeatState,
     StepSource,
@@ -71,6 +72,8 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.ConnectCall(call_ref="r", seat_id=SEAT),
         cmd.FailSeat(call_ref="r", seat_id=SEAT, reason="x"),
         cmd.SeePhone(seat_id=SEAT),
+        cmd.LosePhone(seat_id=SEAT, phone=PhoneKind.BROWSER),
+        cmd.ChoosePhone(seat_id=SEAT, phone=PhoneKind.BROWSER),
         cmd.EndCall(call_ref="r", by="caller"),
         cmd.StoreRecording(call_ref="r", path="p", sha256="s", duration_ms=1, started_at_ms=1),
         cmd.LocateCaller(number="13900000001", location=here),
@@ -156,6 +159,7 @@ def test_every_role_may_do_exactly_what_the_table_says_on_its_own(story: Story) 
 
 SEAT_COMMANDS = (
     cmd.SetSeat,
+    cmd.ChoosePhone,
     cmd.AnswerCall,
     cmd.HangUpCall,
     cmd.CallBack,

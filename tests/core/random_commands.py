@@ -21,6 +21,7 @@ from dispatch.contracts.words import (
     Answer,
     CloseReason,
     LocationSource,
+    PhoneKind,
     SeatState,
     StepSource,
     UnitStatus,
@@ -161,7 +162,9 @@ KINDS: dict[str, Callable[[Chooser], AnyCommand]] = {
     "answer": lambda c: cmd.AnswerCall(call_id=c.call(), seat_id=c.seat()),
     "connect": lambda c: cmd.ConnectCall(call_ref=c.ref(), seat_id=c.seat()),
     "fail_seat": lambda c: cmd.FailSeat(call_ref=c.ref(), seat_id=c.seat(), reason="480"),
-    "see_phone": lambda c: cmd.SeePhone(seat_id=c.seat()),
+    "see_phone": lambda c: cmd.SeePhone(seat_id=c.seat(), phone=c.one(tuple(PhoneKind))),
+    "lose_phone": lambda c: cmd.LosePhone(seat_id=c.seat(), phone=c.one(tuple(PhoneKind))),
+    "choose_phone": lambda c: cmd.ChoosePhone(seat_id=c.seat(), phone=c.one(tuple(PhoneKind))),
     "end": lambda c: cmd.EndCall(call_ref=c.ref(), by="caller"),
     "hang_up": lambda c: cmd.HangUpCall(call_id=c.call()),
     "recording": lambda c: cmd.StoreRecording(

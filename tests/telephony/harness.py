@@ -147,13 +147,14 @@ class Gateway:
 
     def worker_pid(self, name: str) -> int:
         """The process id of a worker, found as a child of ours."""
-        return self._child(b"telephony.worker", f'"name":"{name}"'.encode())
+        return self.child(b"telephony.worker", f'"name":"{name}"'.encode())
 
     def front_pid(self) -> int:
         """The process id of Kamailio."""
-        return self._child(b"kamailio.cfg")
+        return self.child(b"kamailio.cfg")
 
-    def _child(self, *marks: bytes) -> int:
+    def child(self, *marks: bytes) -> int:
+        """A child of the supervisor whose command line has all of these; 0 for none."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         for pid in children.split():
             line = Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -387,6 +387,13 @@ export interface ChooseHospital {
   reason?: string;
 }
 
+/** Which of its telephones the seat takes calls at. */
+export interface ChoosePhone {
+  type: "choose_phone";
+  seat_id: string;
+  phone: PhoneKind;
+}
+
 /** Clear an alarm. */
 export interface ClearAlarm {
   type: "clear_alarm";
@@ -733,6 +740,13 @@ export interface LoseParty {
   reason?: string;
 }
 
+/** The seat's phone is not registered any more: nothing may ring here, if it is the one that the seat has chosen. */
+export interface LosePhone {
+  type: "lose_phone";
+  seat_id: string;
+  phone: PhoneKind;
+}
+
 /** Mark a number, or a call's number, for so many days. */
 export interface MarkNuisance {
   type: "mark_nuisance";
@@ -956,6 +970,9 @@ export interface PatientDescribed {
   patient: Patient;
 }
 
+/** Which of its two telephones a seat is rung at. */
+export type PhoneKind = "browser" | "desk";
+
 /** WGS-84, degrees. */
 export interface Position {
   lat: number;
@@ -1158,6 +1175,22 @@ export interface SeatMuted {
   muted: boolean;
 }
 
+/** A telephone of a seat left the registrar, or is back. */
+export interface SeatPhoneChanged {
+  type: "seat_phone_changed.v1";
+  seat_id: string;
+  phone: PhoneKind;
+  registered: boolean;
+}
+
+/** Whoever sits here takes calls at this telephone from now on. */
+export interface SeatPhoneChosen {
+  type: "seat_phone_chosen.v1";
+  seat_id: string;
+  phone: PhoneKind;
+  user_id?: string;
+}
+
 /** A seat's screens came, or are gone: a free seat without screens is away. */
 export interface SeatPresenceChanged {
   type: "seat_presence_changed.v1";
@@ -1186,6 +1219,8 @@ export interface SeatView {
   call_id?: string;
   reason?: string;
   present?: boolean;
+  phone?: PhoneKind;
+  phone_away?: boolean;
   group?: SeatGroupView;
   languages?: string[];
   rung?: boolean;
@@ -1201,6 +1236,7 @@ export interface SeatsConfigured {
 export interface SeePhone {
   type: "see_phone";
   seat_id: string;
+  phone?: PhoneKind;
 }
 
 /** Press keys into a call, for a machine that answers with a menu: to the one at the other end, or to one further party. */
@@ -1503,6 +1539,8 @@ export type AnyCommand =
   | FailSeat
   | ForwardCall
   | SeePhone
+  | LosePhone
+  | ChoosePhone
   | EndCall
   | StoreRecording
   | LocateCaller
@@ -1567,6 +1605,8 @@ export type AnyEvent =
   | EffectFailed
   | SeatStateChanged
   | SeatPresenceChanged
+  | SeatPhoneChosen
+  | SeatPhoneChanged
   | SeatsConfigured
   | SurgeChanged
   | NuisanceMarked
