@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from dispatch.contracts.errors import JournalUnavailable, StaleEpoch
+from failover.courier import Courier
 from failover.happened import (
     AnyDo,
     AnyHappened,
@@ -41,7 +42,7 @@ from failover.happened import (
 )
 from failover.keeper import Keeper
 from failover.link import Link
-from failover.messages import Between, FromVoter, Message
+from failover.messages import Between, FromVoter, Message, Parcel
 from failover.replication import Entry, Replication, set_aside
 from failover.settings import PairSettings
 
@@ -165,6 +166,14 @@ class PairMachine:
             self._link(settings.peer, channel.name, self._from_peer)
             for channel in settings.channels
         ]
+        self.courier = Courier(self._send_parcel)
+        """Questions to the other machine's core."""
+
+    def _send_parcel(self, parcel: Parcel, turn: int) -> bool:
+        up = [link for link in self._channels if link.up]
+        if up:
+            up[turn % len(up)].send(parcel)
+        return bool(up)
 
     def _link(self, other: str, channel: str, got: _Got) -> Link:
         s = self.settings
@@ -243,6 +252,7 @@ class PairMachine:
                 tasks.create_task(self._tick(), name="tick")
                 tasks.create_task(self._works(), name="work")
                 tasks.create_task(self._watch(), name="watch")
+                tasks.create_task(self.courier.run(), name="courier")
                 tasks.create_task(self._handle(), name="keeper")
         finally:
             self._drop_waiting()
@@ -270,6 +280,9 @@ class PairMachine:
             await asyncio.sleep(TICK_S)
 
     def _from_peer(self, channel: str, message: Message) -> None:
+        if isinstance(message, Parcel):
+            self.courier.got(message)
+            return
         self._happened(FromPeer(channel=channel, message=cast("Between", message)))
 
     def _from_witness(self, _channel: str, message: Message) -> None:

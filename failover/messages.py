@@ -128,6 +128,16 @@ class HandOver(Said, frozen=True, tag="hand_over"):
     seq: int
 
 
+class Parcel(Said, frozen=True, tag="parcel"):
+    """A question of one core to the other, or its answer: nothing that the protocol knows of."""
+
+    number: str
+    what: str
+    body: msgspec.Raw = msgspec.Raw(b"null")
+    answer: bool = False
+    fault: str = ""
+
+
 ToVoter = Renew | RequestVote | SetIsr | Release | Ask
 FromVoter = Granted | Voted | IsrSet | Told
 Between = Heartbeat | TailAck | HandOver
@@ -144,4 +154,5 @@ Message = (
     | Heartbeat
     | TailAck
     | HandOver
+    | Parcel
 )

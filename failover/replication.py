@@ -41,6 +41,17 @@ _SETTINGS = {
 }
 
 
+def guarded_url(url: str, secret: str) -> str:
+    """The URL of a held server, with the password that it asks for."""
+    joint = "&" if "?" in url else "?"
+    return f"{url}{joint}password={_derived(secret, 'default')}"
+
+
+def _derived(secret: str, purpose: str) -> str:
+    digest = hmac.new(secret.encode(), f"journal {purpose}".encode(), hashlib.sha256)
+    return digest.hexdigest()[:40]
+
+
 class Entry(NamedTuple):
     """A record as the journal keeps it."""
 
@@ -61,8 +72,7 @@ class Replication:
         self._key = key
         self._password = self._derived("default")
         self._bare_url = url
-        joint = "&" if "?" in url else "?"
-        self.url = f"{url}{joint}password={self._password}"
+        self.url = guarded_url(url, secret)
         """For everybody else: once held, the server asks for a password."""
         self._client = self._connect(self.url)
 
@@ -75,8 +85,7 @@ class Replication:
         )
 
     def _derived(self, purpose: str) -> str:
-        digest = hmac.new(self._secret.encode(), f"journal {purpose}".encode(), hashlib.sha256)
-        return digest.hexdigest()[:40]
+        return _derived(self._secret, purpose)
 
     # ---- what it is to be
 

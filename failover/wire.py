@@ -16,7 +16,8 @@ import msgspec
 from dispatch.contracts.errors import BadInput
 from failover.messages import Message
 
-FRAME_BYTES_MAX = 65_536
+FRAME_BYTES_MAX = 131_072
+"""A command of the greatest size that the web takes, with its wrapping."""
 HELLO_S_MAX = 2.0
 WRITE_BYTES_MAX = 1 << 20
 """More than this unsent: the link is dead, whatever the kernel says."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from console_web.server.deps import WebDeps
 from console_web.server.faults import Fault
@@ -23,6 +24,7 @@ from dispatch.contracts.errors import BadInput
 
 WS_BYTES_MAX = 65_536
 SECRET_CHARS_MIN = 32
+CORS_S = 3600
 log = logging.getLogger("dispatch120.web")
 
 
@@ -50,6 +52,14 @@ def create_app(deps: WebDeps) -> FastAPI:
     app.add_exception_handler(Fault, _fault)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _broken)
+    if deps.settings.allowed_origins:  # the other machine's pages; they show a pass, no cookie
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=deps.settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+            max_age=CORS_S,
+        )
     app.include_router(live_routes(deps, sessions))
     app.include_router(people_routes(deps, sessions))
     app.include_router(phone_routes(deps, sessions))

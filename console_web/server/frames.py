@@ -97,6 +97,31 @@ class Ping(Frame, frozen=True, tag="ping"):
     seq: int
 
 
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine of the centre, and where its screens are."""
+
+    node: str
+    url: str
+
+
+class Machines(Frame, frozen=True, tag="machines"):
+    """Who answers here, in which role, and which machines there are. `role` is single, active,
+    standby, switching, blocked or starting; `writer` is empty when none is known.
+    """
+
+    node: str
+    role: str
+    epoch: int = 0
+    writer: str = ""
+    in_sync: tuple[str, ...] = ()
+    lag: int = 0
+    machines: tuple[Machine, ...] = ()
+
+    def banner(self) -> tuple[object, ...]:
+        """What people are told; the lag alone is no news."""
+        return (self.role, self.epoch, self.writer, self.in_sync)
+
+
 class Fault(Frame, frozen=True, tag="error"):
     """The client's last frame was no good; it was counted and did nothing."""
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from console_web.server.faults import Fault
-from console_web.server.sessions import COOKIE, Session, Sessions
+from console_web.server.sessions import COOKIE, SUBPROTOCOL, Session, Sessions
 from dispatch.contracts.words import Role
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -55,13 +55,25 @@ def check_origin(connection: HTTPConnection, allowed: tuple[str, ...]) -> None:
         raise Fault(403, "foreign_origin", field="Origin", detail="not one of our own pages")
 
 
+def token_of(connection: HTTPConnection) -> str | None:
+    """What the asker shows: a pass, if it comes from the other machine's page, else its cookie."""
+    headers = connection.headers
+    scheme, _, shown = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and shown:
+        return shown
+    offered = [word.strip() for word in headers.get("sec-websocket-protocol", "").split(",")]
+    if len(offered) == 2 and offered[0] == SUBPROTOCOL:
+        return offered[1]
+    return connection.cookies.get(COOKIE)
+
+
 def session_of(connection: HTTPConnection, sessions: Sessions) -> Session:
     """Who asks.
 
     Raises:
         Fault: 401.
     """
-    session = sessions.read(connection.cookies.get(COOKIE))
+    session = sessions.read(token_of(connection))
     if session is None:
         raise Fault(401, "not_signed_in", detail="sign in first")
     return session

@@ -6,7 +6,7 @@ up gets a fresh snapshot instead of the deltas it missed, and only the newest of
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ from console_web.server.frames import (
     Fixes,
     FixRow,
     Frame,
+    Machines,
     Ping,
     Snapshot,
     encode,
@@ -91,6 +92,8 @@ class ScreenClient:
         self.scope = scope_of(viewer)
         self.wake = asyncio.Event()
         self.deltas: deque[str] = deque()
+        self.notice = ""
+        """The newest frame about the machines, if it was not sent yet."""
         self.snapshot_due = False
         self.fixes_tick = 0
         self.etas_tick = 0
@@ -142,6 +145,19 @@ class ScreenHub:
         self._moved: dict[UnitId, tuple[int, FixRow]] = {}
         self._expected: dict[MissionId, tuple[int, int]] = {}
         self._frames: dict[tuple[str, Scope, int], str] = {}
+        self.machines: Callable[[], Machines] = self._alone
+        """Which machines there are; of a pair, the app says."""
+
+    def _alone(self) -> Machines:
+        state = self._state
+        return Machines(node=state.node, role="single", epoch=state.epoch, writer=state.node)
+
+    def tell(self, machines: Machines) -> None:
+        """Every screen is told of the machines before anything else."""
+        notice = encode(machines)
+        for client in self._clients:
+            client.notice = notice
+            client.wake.set()
 
     @property
     def state(self) -> State:
@@ -222,6 +238,9 @@ class ScreenHub:
             client.want_snapshot()
         elif resumed:
             client.offer(resumed)
+        machines = self.machines()
+        if machines.machines:
+            client.notice = encode(machines)
         self._clients.add(client)
         self.metrics.clients.set(len(self._clients))
         return client
@@ -259,6 +278,9 @@ class ScreenHub:
     def next_frame(self, client: ScreenClient) -> str | None:
         """What to send this client now; None when it has everything."""
         client.wake.clear()
+        if client.notice:
+            notice, client.notice = client.notice, ""
+            return notice
         if client.snapshot_due:
             client.snapshot_due = False
             client.deltas.clear()

@@ -10,9 +10,9 @@ from console_web.server.deps import WebDeps
 from console_web.server.faults import Fault, decode
 from console_web.server.frames import FRAME_BYTES_MAX, HELLO_LIMIT_S, Hello, Welcome, encode
 from console_web.server.frames import Fault as FaultFrame
-from console_web.server.gate import check_origin, session_of
+from console_web.server.gate import check_origin, session_of, token_of
 from console_web.server.hub import ScreenClient
-from console_web.server.sessions import COOKIE, Session, Sessions
+from console_web.server.sessions import SUBPROTOCOL, Session, Sessions
 
 PING_S = 2.0
 SEND_LIMIT_S = 20.0
@@ -54,7 +54,8 @@ def live_routes(deps: WebDeps, sessions: Sessions) -> APIRouter:
         elif deps.hub.clients >= CLIENTS_MAX:
             await socket.close(CLOSE_BUSY)
         else:
-            await socket.accept()
+            offered = socket.headers.get("sec-websocket-protocol", "")
+            await socket.accept(subprotocol=SUBPROTOCOL if offered else None)
             await _Conversation(deps, socket, session, sessions).hold()
 
     return router
@@ -69,9 +70,7 @@ class _Conversation:
         self._deps = deps
         self._socket = socket
         self._session = session
-        self._still: Callable[[], bool] = lambda: (
-            sessions.read(socket.cookies.get(COOKIE)) is not None
-        )
+        self._still: Callable[[], bool] = lambda: sessions.read(token_of(socket)) is not None
         self._malformed = 0
 
     async def hold(self) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from console_web.server.access import denied
 from console_web.server.deps import WebDeps
 from console_web.server.faults import Fault, as_json, read_json
-from console_web.server.gate import address_of, check_origin, session_of
+from console_web.server.gate import address_of, check_origin, session_of, token_of
 from console_web.server.sessions import COOKIE, LoginBrake, Session, Sessions
 from console_web.server.users import hash_password, password_matches
 from dispatch.contracts.commands import (
@@ -19,7 +19,7 @@ from dispatch.contracts.commands import (
     Envelope,
     Refused,
 )
-from dispatch.contracts.errors import JournalUnavailable, StaleEpoch
+from dispatch.contracts.errors import JournalUnavailable, NoWriter, StaleEpoch
 from dispatch.contracts.ids import CommandId
 from dispatch.contracts.things import Actor
 
@@ -95,6 +95,15 @@ def people_routes(deps: WebDeps, sessions: Sessions) -> APIRouter:
     async def session(request: Request) -> Response:
         return as_json(session_of(request, sessions))
 
+    @router.get("/machines")
+    async def machines() -> Response:
+        return as_json(deps.hub.machines())
+
+    @router.get("/pass")
+    async def show_pass(request: Request) -> Response:
+        who = session_of(request, sessions)
+        return as_json({"pass": token_of(request), "expires_at_ms": who.expires_at_ms})
+
     @router.get("/demo")
     async def demo() -> Response:
         if not settings.demo:
@@ -129,6 +138,9 @@ async def _give(deps: WebDeps, who: Session, asked: CommandRequest) -> tuple[int
     try:
         async with asyncio.timeout(deps.settings.command_limit_s):
             result = await deps.commands.submit(envelope)
+    except NoWriter as error:
+        deps.hub.metrics.commands.labels(outcome="503").inc()
+        raise Fault(503, "no_writer", detail="send it again with the same command_id") from error
     except (JournalUnavailable, StaleEpoch, TimeoutError) as error:
         deps.hub.metrics.commands.labels(outcome="503").inc()
         raise Fault(503, "not_durable", detail="send it again with the same command_id") from error

@@ -14,6 +14,8 @@ from dispatch.contracts.words import Role
 from dispatch.views.scope import Viewer
 
 COOKIE = "d120_session"
+SUBPROTOCOL = "d120"
+"""Of the WebSocket of a page that shows a pass, which is its second subprotocol."""
 FAILURES_MAX = 5
 """Wrong passwords for one user from one address before the brake."""
 ADDRESS_FAILURES_MAX = 30

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from dispatch.contracts.events import Record
 from dispatch.contracts.ports import Journal
+from dispatch.journal.highwater import HighWater
 from failover.machine import PairMachine
 
 
@@ -13,9 +14,10 @@ class PairJournal:
     Put between the sequencer and its engine: nothing else in the core has to know of the pair.
     """
 
-    def __init__(self, engine: Journal, machine: PairMachine) -> None:
+    def __init__(self, engine: Journal, machine: PairMachine, high_water: HighWater) -> None:
         self._engine = engine
         self._machine = machine
+        self._high_water = high_water
         self.writes = False
         """Set when the epoch is open. The first record of an epoch needs no other machine: the vote
         made this one the only one in sync.
@@ -31,6 +33,7 @@ class PairJournal:
         await self._engine.append(records)
         if records and self.writes:
             await self._machine.committed(records[-1].epoch, records[-1].seq)
+            self._high_water.note(records[-1].seq, records[-1].chain)
 
     async def last(self) -> Record | None:
         """The newest record on this disk."""

@@ -18,6 +18,8 @@ from dispatch.app.settings import BrowserPart, OperatorPart, Settings, SipPart, 
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import UnitId
 from dispatch.contracts.things import Register
+from dispatch.journal.valkey import unix_url
+from failover.replication import guarded_url
 from telephony.rtpengine import packages_missing
 from telephony.settings import (
     BrowserSettings,
@@ -30,6 +32,10 @@ from telephony.settings import (
 )
 
 RTP_PORTS_A_WORKER = 20
+ALONE_S = 10.0
+"""Of a pair: how long a gateway takes calls after its core has gone, before the trunks are sent to
+the other machine. Longer than a core's restart.
+"""
 DEMO_HOSPITALS_MAX = 20
 DEMO_MEDIA_PORTS = 64
 OPERATOR_PORT = 8130
@@ -53,11 +59,21 @@ def demo_settings(data_dir: Path, osm_file: Path | None = None) -> Settings:
     )
 
 
+def journal_url(settings: Settings) -> str:
+    """Where the journal is: elsewhere by URL, or our own server's socket; of a pair, with the
+    password that its server asks for once it is held.
+    """
+    if settings.journal.url:
+        return settings.journal.url
+    url = unix_url(settings.journal_path / "valkey.sock")
+    return guarded_url(url, settings.pair.secret) if settings.pair is not None else url
+
+
 def settled(settings: Settings) -> Settings:
     """Ports that are free now and a secret that stays: what was chosen before is kept."""
     before = _before(settings)
     secret = settings.secret or (before.secret if before else "") or secrets.token_hex(24)
-    if not settings.demo:
+    if not settings.demo or settings.pair is not None:  # of a pair, the other machine knows them
         return _with_urls(replace(settings, secret=secret))
     liked = before or settings
     taken: set[int] = set()
@@ -213,6 +229,7 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         link=settings.gateway_link,
         secret=settings.secret,
         recordings_dir=str(settings.recordings_path),
+        alone_s=ALONE_S if settings.pair is not None else 0.0,
         kamailio=KamailioSettings(
             listen_host=sip.host,
             listen_port=sip.port,

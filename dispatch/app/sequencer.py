@@ -5,14 +5,13 @@ trusted: the journal is read again, and whoever asked is told to ask again under
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
-from dispatch.app.known import Known, Snapshot, created_by, state_schema
+from dispatch.app.known import Known, Memory
 from dispatch.app.metrics import SequencerMetrics
 from dispatch.contracts.commands import (
     Accepted,
@@ -28,8 +27,9 @@ from dispatch.contracts.errors import (
     Dispatch120Error,
     JournalUnavailable,
     StaleEpoch,
+    invariant,
 )
-from dispatch.contracts.events import CommandQuarantined, Record
+from dispatch.contracts.events import Record
 from dispatch.contracts.ids import CommandId
 from dispatch.contracts.ports import Clock, Journal, SnapshotStore
 from dispatch.contracts.things import Actor
@@ -37,17 +37,13 @@ from dispatch.contracts.words import Role
 from dispatch.core.decide import Decision, decide, quarantine
 from dispatch.core.draft import Context, CoreSettings
 from dispatch.core.effects import effects_of
-from dispatch.core.evolve import evolve
-from dispatch.core.state import State, decode_state, empty, encode_state
+from dispatch.core.state import State
 from dispatch.journal.codec import encode, seal
 from triage.engine import ProtocolSet
 
 INBOX_COMMANDS_MAX = 4096
 BATCH_COMMANDS_MAX = 256
-SEEN_COMMANDS_MAX = 50_000
-"""Command ids remembered: at 10 commands a second, well over an hour of retries."""
 SNAPSHOT_RECORDS = 2000
-FIRST_CHAIN = "0" * 64
 SYSTEM_ACTOR = Actor(role=Role.SYSTEM, id="core")
 
 log = structlog.get_logger("sequencer")
@@ -64,7 +60,8 @@ class Commit:
     before: State
     records: tuple[Record, ...]
     states: tuple[State, ...]
-    effects: tuple[IssuedEffect, ...]
+    effects: tuple[IssuedEffect, ...] = ()
+    """To perform now; empty while another machine writes."""
 
     @property
     def after(self) -> State:
@@ -102,7 +99,17 @@ class Sequencer:
         protocols: ProtocolSet,
         settings: CoreSettings,
         metrics: SequencerMetrics | None = None,
+        *,
+        may_answer: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_answer`: whether what was committed before may be told again at this moment; of a
+        pair, only while nobody else can have become the writer.
+        """
+        self._may_answer = may_answer
+        self._free = asyncio.Event()
+        self._free.set()
+        self._turn = asyncio.Lock()
+        self._opening: _Group | None = None
         self.metrics = metrics or SequencerMetrics()
         self._journal = journal
         self._snapshots = snapshots
@@ -110,8 +117,9 @@ class Sequencer:
         self._protocols = protocols
         self._settings = settings
         self._inbox: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=INBOX_COMMANDS_MAX)
-        self._seen: OrderedDict[CommandId, Known] = OrderedDict()
-        self._chain = FIRST_CHAIN
+        self._batch: list[_Waiting] = []
+        """Taken from the inbox and not answered yet."""
+        self._memory = Memory()
         self._snapshot_seq = 0
         self._readers: list[Callable[[Commit], None]] = []
         self._ended = ""
@@ -119,7 +127,11 @@ class Sequencer:
         self.in_doubt = False
         """An append was not answered, and the journal has not been read since."""
         self.reader_faults = 0
-        self.state = empty()
+
+    @property
+    def state(self) -> State:
+        """The committed state."""
+        return self._memory.state
 
     def on_commit(self, reader: Callable[[Commit], None]) -> None:
         """`reader` is called with every commit, in order; it must not block. One that raises is
@@ -134,56 +146,58 @@ class Sequencer:
         loaded = await self._snapshots.load()
         last = await self._journal.last()
         if loaded is not None and last is not None and loaded[0] <= last.seq:
-            await self._restore(loaded[1])
+            await self._memory.restore(loaded[1], self._journal)
+            self._snapshot_seq = self.state.seq
         async for record in self._journal.read(after_seq=self.state.seq):
-            self._learn(record)
+            self._memory.learn(record)
         log.info("recovered", seq=self.state.seq, epoch=self.state.epoch)
 
-    async def _restore(self, raw: bytes) -> None:
-        try:
-            snapshot = msgspec.json.decode(raw, type=Snapshot)
-            if snapshot.schema != state_schema():
-                log.info("snapshot_of_another_version", mend="the journal is folded instead")
-                return
-            state = decode_state(bytes(snapshot.state))
-        except msgspec.MsgspecError as fault:
-            log.warning("snapshot_unreadable", fault=str(fault), mend="the journal is folded")
-            return
-        there = await self._journal.get([state.seq])
-        if there and there[0].chain != snapshot.chain:
-            log.error("snapshot_of_another_journal", seq=state.seq, mend="run dispatch120 verify")
-            return
-        self.state, self._chain = state, snapshot.chain
-        self._seen = OrderedDict(snapshot.seen)
-        self._snapshot_seq = state.seq
-
-    def _learn(self, record: Record) -> State:
-        before = self.state
-        self.state = evolve(before, record)
-        self._chain = record.chain
-        earlier = self._seen.get(record.command_id, Known())
-        fault = record.body.error if isinstance(record.body, CommandQuarantined) else ""
-        known = Known(record.seq, earlier.created or created_by(record), earlier.fault or fault)
-        self._remember(record.command_id, known)
-        return before
-
-    def _remember(self, command_id: CommandId, known: Known) -> None:
-        self._seen[command_id] = known
-        self._seen.move_to_end(command_id)
-        while len(self._seen) > SEEN_COMMANDS_MAX:
-            self._seen.popitem(last=False)
-
     async def open_epoch(self, epoch: int, node: str) -> None:
-        """Become the writer: the first record of the new epoch. Call once, before `run`."""
-        envelope = Envelope(
-            command_id=CommandId(f"epoch:{epoch}"),
-            actor=SYSTEM_ACTOR,
-            body=OpenEpoch(epoch=epoch, node=node),
-        )
-        group = _Group(state=self.state, chain=self._chain)
-        self._take(group, decide(self.state, envelope, self._context(self.state)), Known())
+        """Become the writer: the first record of the new epoch, before `run`. After an unknown
+        outcome call it again: the very same record is written, which is harmless.
+        """
+        group = self._opening
+        if group is None or group.state.epoch != epoch:
+            envelope = Envelope(
+                command_id=CommandId(f"epoch:{epoch}"),
+                actor=SYSTEM_ACTOR,
+                body=OpenEpoch(epoch=epoch, node=node),
+            )
+            group = self._opening = _Group(state=self.state, chain=self._memory.chain)
+            self._take(group, decide(self.state, envelope, self._context(self.state)), Known())
         await self._journal.append(group.records)
+        self._opening, self._ended = None, ""
         self._commit(group)
+
+    # ---- as a follower of another machine's writer
+
+    def follow(self, records: Sequence[Record]) -> None:
+        """Fold what the other machine wrote, and show it. Its effects are the other's to perform.
+
+        Raises:
+            InvariantBroken: a record does not follow on the last one.
+        """
+        before, states = self.state, []
+        for record in records:
+            invariant(record.seq == self.state.seq + 1, f"{record.seq} follows {self.state.seq}")
+            self._memory.learn(record)
+            states.append(self.state)
+        if records:
+            self._show(Commit(before=before, records=tuple(records), states=tuple(states)))
+
+    def forget(self) -> None:
+        """Another history is to be followed: begin before its first record."""
+        self._memory, self._snapshot_seq, self._opening = Memory(), 0, None
+
+    async def pause(self) -> int:
+        """Begin no new group; when the last one is done, the newest record's seq."""
+        self._free.clear()
+        async with self._turn:
+            return self.state.seq
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._free.set()
 
     # ---- commands
 
@@ -227,12 +241,15 @@ class Sequencer:
         """
         try:
             while True:
-                batch = [await self._inbox.get()]
+                await self._free.wait()
+                self._batch = batch = [await self._inbox.get()]
+                await self._free.wait()  # it may have been told to pause while nothing came
                 while len(batch) < BATCH_COMMANDS_MAX and not self._inbox.empty():
                     batch.append(self._inbox.get_nowait())
-                self._busy_since_ms = self._clock.monotonic_ms()
-                await self._commit_batch(batch)
-                self._busy_since_ms = None
+                async with self._turn:
+                    self._busy_since_ms = self._clock.monotonic_ms()
+                    await self._commit_batch(batch)
+                    self._busy_since_ms = None
                 if self.state.seq - self._snapshot_seq >= SNAPSHOT_RECORDS:
                     await self.snapshot()
         finally:
@@ -240,12 +257,13 @@ class Sequencer:
 
     def _end(self, why: str) -> None:
         """Nobody may wait for ever for a writer that is no more."""
-        self._ended = why
+        self._ended, self._busy_since_ms = why, None
+        _fail([waiting.answer for waiting in self._batch], JournalUnavailable(why))
         while not self._inbox.empty():
             _fail([self._inbox.get_nowait().answer], JournalUnavailable(why))
 
     async def _commit_batch(self, batch: Sequence[_Waiting]) -> None:
-        group = _Group(state=self.state, chain=self._chain)
+        group = _Group(state=self.state, chain=self._memory.chain)
         askers = [waiting.answer for waiting in batch]
         for waiting in batch:
             group.answers.append((waiting.answer, self._decide(group, waiting.envelope)))
@@ -267,6 +285,9 @@ class Sequencer:
         except BaseException:
             _fail(askers, JournalUnavailable("the writer ended while it wrote"))
             raise
+        if not group.records and not self._may_answer():
+            _fail(askers, JournalUnavailable("another machine may write by now"))
+            return
         self._commit(group)
         self.metrics.batch.observe(len(batch))
         for answer, result in group.answers:
@@ -276,7 +297,7 @@ class Sequencer:
 
     def _decide(self, group: _Group, envelope: Envelope) -> CommandResult:
         command_id = envelope.command_id
-        known = group.known.get(command_id) or self._seen.get(command_id)
+        known = group.known.get(command_id) or self._memory.seen.get(command_id)
         if known is not None and known.fault:
             return _quarantined(command_id, known.fault)
         if known is not None:
@@ -337,9 +358,9 @@ class Sequencer:
         if not group.records:
             return
         before = self.state
-        self.state, self._chain = group.state, group.chain
+        self._memory.state, self._memory.chain = group.state, group.chain
         for command_id, known in group.known.items():
-            self._remember(command_id, known)
+            self._memory.remember(command_id, known)
         self._tell(before, tuple(group.records), tuple(group.states))
 
     def _tell(self, before: State, records: tuple[Record, ...], states: tuple[State, ...]) -> None:
@@ -348,7 +369,9 @@ class Sequencer:
         for record, state in zip(records, states, strict=True):
             effects.extend(effects_of(record, earlier, state))
             earlier = state
-        commit = Commit(before=before, records=records, states=states, effects=tuple(effects))
+        self._show(Commit(before=before, records=records, states=states, effects=tuple(effects)))
+
+    def _show(self, commit: Commit) -> None:
         for reader in self._readers:
             try:
                 reader(commit)
@@ -385,7 +408,7 @@ class Sequencer:
         if newest > before.epoch:
             raise StaleEpoch(f"epoch {newest} was opened while {before.epoch} could not write")
         for record in records:
-            self._learn(record)
+            self._memory.learn(record)
             states.append(self.state)
         if records:
             self._tell(before, tuple(records), tuple(states))
@@ -401,17 +424,10 @@ class Sequencer:
 
     async def snapshot(self) -> None:
         """Save the committed state; a failure costs only start-up time and is logged."""
-        state, chain = self.state, self._chain
-        seen = list(self._seen.items())
-        self._snapshot_seq = state.seq
-
-        def encode() -> bytes:
-            raw = msgspec.Raw(encode_state(state))
-            whole = Snapshot(schema=state_schema(), chain=chain, seen=seen, state=raw)
-            return msgspec.json.encode(whole)
-
+        seq = self._snapshot_seq = self.state.seq
+        encode = self._memory.snapshot()
         try:
-            await self._snapshots.save(seq=state.seq, state=await asyncio.to_thread(encode))
+            await self._snapshots.save(seq=seq, state=await asyncio.to_thread(encode))
         except OSError:
             log.exception("snapshot_failed", mend="check the data folder's disk")
 

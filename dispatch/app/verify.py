@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import msgspec
 import typer
 
-from dispatch.app.core import journal_url
+from dispatch.app.parts import journal_url
 from dispatch.app.settings import Settings
 from dispatch.contracts.errors import Dispatch120Error
 from dispatch.journal.highwater import read_high_water
@@ -22,7 +22,10 @@ async def verify(settings: Settings, *, as_json: bool) -> int:
         if not settings.journal.url and not await _answers(settings):
             server = ValkeyServer(settings.journal_path, lock_wait_s=LOCK_WAIT_S)
             await stack.enter_async_context(server)
-        journal = ValkeyJournal(journal_url(settings))
+            url = server.url
+        else:
+            url = journal_url(settings)
+        journal = ValkeyJournal(url)
         stack.push_async_callback(journal.close)
         mark = read_high_water(settings.high_water_path)
         history = await verify_history(journal, mark=mark)

@@ -33,6 +33,10 @@ class JournalUnavailable(Dispatch120Error):
     """The outcome of an append is unknown: read the journal again, never trust memory."""
 
 
+class NoWriter(JournalUnavailable):
+    """Neither machine of the pair writes, as far as this one knows: send it again in a moment."""
+
+
 class InvariantBroken(Dispatch120Error):
     """Our own fault: something that must always hold does not."""
 

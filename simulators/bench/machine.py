@@ -14,20 +14,18 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from dispatch.app.core import journal_url
 from dispatch.app.demo import feed_ports
-from dispatch.app.parts import RTP_PORTS_A_WORKER, demo_settings, runtime_path
+from dispatch.app.parts import RTP_PORTS_A_WORKER, demo_settings, journal_url, runtime_path
 from dispatch.app.secrets import derived
 from dispatch.app.settings import Settings, load, save
 from dispatch.contracts.errors import Dispatch120Error
 from dispatch.contracts.events import Record
 from dispatch.contracts.things import Register
 from dispatch.journal.valkey import ValkeyJournal
+from simulators.bench.processes import MARK, marked
 
 READY_S = 90.0
 STOP_S = 40.0
-MARK = "D120_MACHINE"
-"""Its descendants carry this variable in their environment: so each of them is found again."""
 WEB, MQTT, SIP, SIP_INTERNAL, PEER, FEED = 0, 1, 2, 3, 4, 5
 PORTS_A_MACHINE = 400
 SOCKET_PATH_BYTES_MAX = 100
@@ -131,19 +129,7 @@ class Machine:
 
     def left_behind(self) -> list[int]:
         """Processes of this machine that live."""
-        wanted, folder_name = f"{MARK}={self._mark}".encode(), os.fsencode(self._data) + b"/"
-        found = []
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit() or int(folder.name) == os.getpid():
-                continue
-            with suppress(OSError):
-                if (
-                    wanted in (folder / "environ").read_bytes().split(b"\0")
-                    # Valkey writes its title over its environment.
-                    or folder_name in (folder / "cmdline").read_bytes()
-                ):
-                    found.append(int(folder.name))
-        return found
+        return marked(self._mark, self._data)
 
     def pids_of(self, word: str) -> list[int]:
         """The processes of this machine that have `word` in their command lines, oldest first."""
@@ -174,7 +160,7 @@ class Machine:
 
     def _with_ports(self) -> Settings:
         """Ports far from anybody's, so that machines started side by side do not race for one."""
-        base = _free_block(self._rng)
+        base = free_block(self._rng)
         asked = self.settings
         return replace(
             asked,
@@ -233,7 +219,7 @@ class Machine:
             await journal.close()
 
 
-def _free_block(rng: random.Random) -> int:
+def free_block(rng: random.Random) -> int:
     """The first of a machine's ports, all of which looked free."""
     for _ in range(100):
         base = rng.randrange(11_000, 31_000, PORTS_A_MACHINE)  # below what the kernel hands out

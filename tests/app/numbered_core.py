@@ -23,7 +23,7 @@ async def main(url: str, folder: str, *, forget: bool) -> None:
     sequencer = a_sequencer(journal, FileSnapshotStore(Path(folder)), clock=SystemClock())
     await become_writer(sequencer, journal)
     if forget:
-        sequencer._seen.clear()
+        sequencer._memory.seen.clear()
     stdin = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)

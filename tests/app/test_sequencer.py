@@ -42,7 +42,7 @@ class Forgetful(Sequencer):
 
     def _decide(self, group: Any, envelope: Envelope) -> Any:
         group.known.clear()
-        self._seen.clear()
+        self._memory.seen.clear()
         return super()._decide(group, envelope)
 
 
@@ -268,7 +268,7 @@ async def test_a_writer_that_missed_its_deposition_does_not_adopt_the_new_epoch(
 ) -> None:
     async def blind(self: Sequencer) -> None:
         async for record in self._journal.read(after_seq=self.state.seq):
-            self._learn(record)
+            self._memory.learn(record)
 
     if not guarded:
         monkeypatch.setattr(Sequencer, "_read_again", blind)
@@ -381,8 +381,8 @@ async def test_a_snapshot_and_the_rest_of_the_journal_are_the_whole_journal(jour
     await from_snapshot.recover()
     await from_journal.recover()
     assert from_snapshot.state == from_journal.state == fold(await all_of(journal))
-    assert from_snapshot._seen == from_journal._seen
-    assert from_snapshot._chain == from_journal._chain
+    assert from_snapshot._memory.seen == from_journal._memory.seen
+    assert from_snapshot._memory.chain == from_journal._memory.chain
 
 
 @pytest.mark.parametrize("fault", ["schema", "torn", "garbage"])

@@ -1,0 +1,237 @@
+"""The writer's rooms in one epoch: every desk that acts, and what a start of the writer does.
+
+Built when an epoch is opened, thrown away when it is over: nothing that was about to be done in it
+can be done in another.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import assert_never
+
+import httpx
+import structlog
+from msgspec.structs import replace
+
+from avl.fences import FenceTask
+from avl.link import MqttBroker
+from avl.service import AvlHooks, AvlService, AvlSettings
+from avl.tracks import TrackWriter
+from dispatch.app.allocation import AllocationDesk
+from dispatch.app.clock import SystemIds
+from dispatch.app.facts import fence_tasks
+from dispatch.app.feeds import FeedDesk
+from dispatch.app.ground import Ground
+from dispatch.app.locating import OPERATOR_CONNECTIONS, locating_desk
+from dispatch.app.presence import Presence
+from dispatch.app.queue_settings import plan_of
+from dispatch.app.sequencer import SYSTEM_ACTOR, Commit
+from dispatch.app.telephony import TelephonyDesk
+from dispatch.app.vehicles import VehicleDesk
+from dispatch.contracts import effects as ef
+from dispatch.contracts.commands import (
+    AnyCommand,
+    ClearAlarm,
+    ConfigureSeats,
+    Envelope,
+    LoadRegister,
+    RaiseAlarm,
+    Tick,
+)
+from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.ids import HospitalId, SeatId, UnitId
+from dispatch.core.state import State
+from dispatch.hospital.delivery import FeedDelivery, LinkHealth
+from dispatch.hospital.listener import AdmissionListener
+from dispatch.views.scope import Viewer
+from telephony.client import GatewayLink
+
+TICK_S = 1.0
+
+log = structlog.get_logger("core")
+
+
+class ActiveRooms:
+    """The desks. `committed` takes every commit of the epoch; `run` serves until cancelled."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        epoch: int,
+        *,
+        viewers: Callable[[], Iterable[Viewer]] | None = None,
+        each_tick: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`viewers` are who watches, wherever; `each_tick` is awaited once a second."""
+        self._ground = ground
+        self._viewers = viewers or ground.hub.viewers
+        self._each_tick = each_tick
+        settings, clock, port = ground.settings, ground.clock, ground.sequencer
+        self.ids = ids = SystemIds(settings.node, epoch)
+        self._fences: tuple[State, dict[UnitId, FenceTask]] = (State(), {})
+        self.allocation = AllocationDesk(
+            port=port,
+            travel=ground.travel,
+            live=ground.live,
+            clock=clock,
+            ids=ids,
+            protocols=ground.protocols,
+        )
+        self._operator_http = httpx.AsyncClient(limits=OPERATOR_CONNECTIONS)
+        self.locating = locating_desk(
+            settings, port=port, ids=ids, looking=ground.looking, client=self._operator_http
+        )
+        self.telephony = TelephonyDesk(
+            link=GatewayLink(settings.gateway_link, settings.secret, epoch, settings.node, clock),
+            port=port,
+            ids=ids,
+            phones={SeatId(seat.seat_id): seat.phone for seat in settings.seats},
+            nearest=ground.looking.nearest,
+            on_offered=self.locating.offered,
+        )
+        self.avl = AvlService(
+            broker=MqttBroker(settings.vehicles.url),
+            port=port,
+            clock=clock,
+            live=ground.live,
+            settings=AvlSettings(prefix=settings.vehicles.prefix, node=settings.node),
+            tracks=TrackWriter(settings.tracks_path),
+            hooks=AvlHooks(
+                on_alarm=self._avl_alarm,
+                fence_tasks=self._fence_tasks,
+                is_known=lambda unit_id: unit_id in ground.sequencer.state.units,
+            ),
+        )
+        self.vehicles = VehicleDesk(
+            avl=self.avl, etas=ground.etas, port=port, ids=ids, protocols=ground.protocols
+        )
+        self.feeds = FeedDesk(port=port, ids=ids, protocols=ground.protocols)
+        self._delivery = FeedDelivery(
+            clock=clock,
+            rng=random.Random(clock.monotonic_ms()),
+            settled=self.feeds.settled,
+            facility=settings.feed.facility,
+        )
+        self.show(ground.sequencer.state)
+
+    @property
+    def listening(self) -> bool:
+        """Whether vehicles and hospitals find an open door."""
+        return self.feeds.listening and self.avl.connected
+
+    def feed_links(self) -> dict[HospitalId, LinkHealth]:
+        """How each hospital's link is."""
+        return self._delivery.health()
+
+    def _avl_alarm(self, alarm: RaiseAlarm | ClearAlarm) -> None:
+        self.vehicles.on_alarm(alarm)
+
+    def _fence_tasks(self) -> dict[UnitId, FenceTask]:
+        """Counted again only when the state has changed."""
+        state = self._ground.sequencer.state
+        if self._fences[0] is not state:
+            self._fences = (state, fence_tasks(state))
+        return self._fences[1]
+
+    # ---- reading the journal
+
+    def committed(self, commit: Commit) -> None:
+        """Every desk sees what is history now, and does what it asks for."""
+        self.show(commit.after)
+        self.vehicles.changed(commit.before, commit.after, commit.records)
+        for issued in commit.effects:
+            self._perform(issued)
+
+    def show(self, state: State) -> None:
+        """Every desk sees the committed state, and none other."""
+        self.allocation.state = state
+        self.telephony.state = state
+        self.vehicles.state = state
+        self.feeds.state = state
+
+    def _perform(self, issued: ef.IssuedEffect) -> None:
+        effect = issued.effect
+        match effect:
+            case (
+                ef.HoldCall()
+                | ef.ForwardCall()
+                | ef.BridgeCall()
+                | ef.ReleaseCall()
+                | ef.PlaceCall()
+                | ef.ShapeCall()
+                | ef.DialParty()
+                | ef.ChangeParty()
+                | ef.LetPartyGo()
+                | ef.HandOver()
+                | ef.PressKeys()
+                | ef.CallNumber()
+            ):
+                self.telephony.perform(issued)
+            case ef.LookUpSubscriber() | ef.SendLocationLink():
+                self.locating.perform(issued)
+            case ef.AlertUnit() | ef.RecallUnit():
+                self.vehicles.perform(issued)
+            case ef.RankUnits(incident_id=incident_id):
+                self.allocation.ask_units(incident_id)
+            case ef.RankHospitals(mission_id=mission_id):
+                self.allocation.ask_hospitals(mission_id)
+            case ef.SendFeed():
+                self.feeds.perform(issued)
+            case _:
+                assert_never(effect)
+
+    # ---- running
+
+    async def run(self, first: Collection[AnyCommand] = ()) -> None:
+        """Serve until cancelled; the writer must run. `first` is given before the desks open.
+
+        Raises:
+            StaleEpoch: somebody outside obeys a newer writer.
+        """
+        settings, clock = self._ground.settings, self._ground.clock
+        plan = plan_of(settings.queue, settings.seats)
+        listener = AdmissionListener(clock=clock, admit=self.feeds.admit)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self.give("register", LoadRegister(register=self._ground.register))
+                await self.give("seats", ConfigureSeats(plan=plan))
+                for command in first:
+                    await self.give("journal", command)
+                self._perform_again()
+                tasks.create_task(self.allocation.run(), name="allocation")
+                tasks.create_task(self.telephony.run(), name="telephony")
+                tasks.create_task(self.locating.run(), name="locating")
+                tasks.create_task(self.vehicles.run(), name="vehicles")
+                server = listener.server(host=settings.feed.host, port=settings.feed.port)
+                tasks.create_task(self.feeds.run(self._delivery, server), name="feeds")
+                tasks.create_task(self._tick(), name="tick")
+        finally:
+            await self._operator_http.aclose()
+
+    def _perform_again(self) -> None:
+        """What was ordered and never settled: outside, its key keeps it from being done twice."""
+        state = self._ground.sequencer.state
+        for issued in state.pending.values():
+            self._perform(replace(issued, epoch=state.epoch))
+        self.vehicles.forget_old()
+
+    async def give(self, kind: str, command: AnyCommand) -> None:
+        """One of the system's own commands."""
+        await self._ground.sequencer.submit(
+            Envelope(command_id=self.ids.next(kind), actor=SYSTEM_ACTOR, body=command)
+        )
+
+    async def _tick(self) -> None:
+        settings, sequencer = self._ground.settings, self._ground.sequencer
+        presence = Presence(round(settings.queue.away_after_s * 1000))
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self.give("tick", Tick())
+                watching, now_ms = self._viewers(), self._ground.clock.monotonic_ms()
+                for command in presence.look(sequencer.state, watching, now_ms):
+                    await self.give("presence", command)
+            except Dispatch120Error as fault:
+                log.warning("tick_lost", fault=str(fault))
+            if self._each_tick is not None:
+                await self._each_tick()

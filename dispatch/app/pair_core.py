@@ -1,0 +1,357 @@
+"""The core role of half of a pair: follows the other machine's writer with everything at hand, and
+becomes the writer when the pair says so. Screens are served in either role.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+import msgspec
+import structlog
+
+from console_web.server.frames import Machine, Machines
+from dispatch.app.active import ActiveRooms
+from dispatch.app.clock import SystemClock
+from dispatch.app.follower import FollowerRooms
+from dispatch.app.ground import Ground, load_ground
+from dispatch.app.pair import PairJournal
+from dispatch.app.pair_alarms import pair_alarms_due
+from dispatch.app.pair_port import PairPort
+from dispatch.app.pair_signs import PairSigns
+from dispatch.app.sequencer import SYSTEM_ACTOR, Commit, Sequencer
+from dispatch.app.settings import Settings
+from dispatch.app.web_server import WebServer
+from dispatch.contracts.commands import Envelope
+from dispatch.contracts.errors import (
+    BadInput,
+    Dispatch120Error,
+    JournalUnavailable,
+    StaleEpoch,
+)
+from dispatch.contracts.ids import CommandId
+from dispatch.journal.codec import Codec
+from dispatch.journal.highwater import HighWater
+from dispatch.journal.snapshot import FileSnapshotStore
+from dispatch.journal.valkey import ValkeyJournal, unix_url
+from dispatch.views.history import IncidentHistory
+from dispatch.views.scope import Viewer
+from failover.control import serve_control
+from failover.machine import PairMachine
+from failover.replication import Entry
+from triage.load import load_bundled
+
+READY_S_MAX = 5.0
+READY_STEP_S = 0.02
+LEAVE_S = 0.3
+"""What rooms that are over may take to end before the next ones open."""
+DEPOSED_S_MAX = 5.0
+VIEWERS = "viewers"
+VIEWERS_S = 1.0
+VIEWERS_OLD_MS = 3_500
+LOOK_S = 0.1
+ALARMS_S = 0.5
+ALARM_AFTER_MS = 1_000
+"""What is over sooner is no alarm: every switch has a moment without a standby."""
+
+log = structlog.get_logger("core")
+
+
+class PairCore:
+    """Implements `failover.machine.PairApp`. `start` loads, `run` serves until cancelled."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.pair is None:
+            raise BadInput("pair", "is missing", mend="see docs/pair/a.toml")
+        self.settings = settings
+        self.clock = SystemClock()
+        self.protocols = load_bundled()
+        settings.data_path.mkdir(parents=True, exist_ok=True)
+        self.machine = PairMachine(
+            settings.pair.protocol(settings.node),
+            app=self,
+            journal_url=unix_url(settings.journal_path / "valkey.sock"),
+            journal_folder=settings.journal_path,
+        )
+        self._high_water = HighWater(settings.high_water_path)
+        self._engine = ValkeyJournal(self.machine.replication.url)
+        self.journal = PairJournal(self._engine, self.machine, self._high_water)
+        self.sequencer = Sequencer(
+            self.journal,
+            FileSnapshotStore(settings.snapshots_path),
+            self.clock,
+            self.protocols,
+            settings.core,
+            may_answer=self.machine.may_answer,
+        )
+        self.port = PairPort(
+            self.sequencer, self.machine.courier, self.clock, lambda: self.journal.writes
+        )
+        self.machine.courier.answer_with(VIEWERS, self._viewers_came)
+        self._codec = Codec()
+        self._far: tuple[int, list[Viewer]] = (0, [])
+        self._rooms: ActiveRooms | None = None
+        self._turned = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+        self._again: IncidentHistory | None = None
+        """While another history is folded: screens keep what they have until it is as far."""
+        self._commands = 0
+
+    async def start(self) -> None:
+        """Load what a takeover must not wait for."""
+        self.ground: Ground = await load_ground(
+            self.settings,
+            sequencer=self.sequencer,
+            clock=self.clock,
+            protocols=self.protocols,
+        )
+        self.hub, self._looking = self.ground.hub, self.ground.looking
+        self.hub.machines = self.machines
+        signs = PairSigns(
+            self.ground, journal=self.journal, rooms=lambda: self._rooms, machine=self.machine
+        )
+        self.web = WebServer(
+            self.ground, commands=self.port, journal=self.journal, health=signs.parts
+        )
+        self.sequencer.on_commit(self._committed)
+
+    async def run(self) -> None:
+        """Take part in the pair and serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self.machine.run(), name="pair")
+            tasks.create_task(
+                serve_control(self.machine, self.settings.pair_socket), name="pair-control"
+            )
+            tasks.create_task(self._live(), name="rooms")
+            tasks.create_task(self.web.run(), name="web")
+            tasks.create_task(self._keep_alarms(), name="pair-alarms")
+            tasks.create_task(self._tell_machines(), name="pair-machines")
+            tasks.create_task(self._tell_viewers(), name="pair-viewers")
+            tasks.create_task(self._say_ready(), name="ready")
+
+    async def _say_ready(self) -> None:
+        """When screens are served and a role is found; a machine that finds nobody says it too."""
+        waited_s = 0.0
+        while waited_s < READY_S_MAX and not (self.web.started and self._settled()):
+            await asyncio.sleep(READY_STEP_S)
+            waited_s += READY_STEP_S
+        print("ready", flush=True)  # noqa: T201 - the parent waits for this line
+
+    def _settled(self) -> bool:
+        keeper = self.machine.keeper
+        return keeper is not None and keeper.said_role in ("active", "following")
+
+    async def close(self) -> None:
+        """Let go."""
+        await self.journal.close()
+        self._high_water.close()
+
+    # ---- as the follower
+
+    async def fold(self, entries: Sequence[Entry]) -> None:
+        """See `PairApp`: these follow on what is known."""
+        records = [self._codec.decode(entry.raw) for entry in entries]
+        self.sequencer.follow(records)
+        self._high_water.note(records[-1].seq, records[-1].chain)
+
+    async def forget(self) -> None:
+        """See `PairApp`: begin before the first record."""
+        await self._stop_writing()
+        self.sequencer.forget()
+        self._again = IncidentHistory()
+
+    def _committed(self, commit: Commit) -> None:
+        """Show what is history. While it is read again, screens keep the newer that they have."""
+        after, shown = commit.after, self.hub.state
+        if self._again is not None:
+            for record in commit.records:
+                self._again.fold(record)
+            if (after.epoch, after.seq) < (shown.epoch, shown.seq):
+                return
+            self.hub.history, self._again = self._again, None
+            self.hub.reset(after)
+        else:
+            self.hub.publish(commit.records, commit.before, commit.after)
+        self._looking.state = after
+        if self._rooms is not None:
+            self._rooms.committed(commit)
+
+    # ---- as the writer
+
+    async def open(self, epoch: int) -> int:
+        """See `PairApp`: the first record of the epoch; it needs no other machine."""
+        await self._stop_writing()
+        self.journal.writes = False
+        await self.sequencer.open_epoch(epoch, self.settings.node)
+        return self.sequencer.state.seq
+
+    def opened(self, epoch: int) -> None:
+        """See `PairApp`: commands are taken, and the desks opened."""
+        log.info("writes_now", epoch=epoch)
+        self.journal.writes = True
+        self.sequencer.resume()
+        self._rooms = ActiveRooms(
+            self.ground, epoch, viewers=self._viewers, each_tick=self._sync_high_water
+        )
+        self._writing = self._tasks.create_task(self._write(), name="sequencer")
+        self._turned.set()
+
+    async def _write(self) -> None:
+        try:
+            await self.sequencer.run()
+        except StaleEpoch as fault:
+            log.warning("writes_no_more", fault=str(fault))
+
+    async def pause(self) -> int:
+        """See `PairApp`."""
+        return await self.sequencer.pause()
+
+    def resume(self) -> None:
+        """See `PairApp`."""
+        self.sequencer.resume()
+
+    def step_down(self) -> None:
+        """See `PairApp`: nothing more is acknowledged, nothing more is done."""
+        log.warning("steps_down", epoch=self.sequencer.state.epoch)
+        self.journal.writes = False
+        self._rooms = None
+        if self._writing is not None:
+            self._writing.cancel()
+        self._turned.set()
+
+    async def _stop_writing(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.cancel()
+            await asyncio.wait([writing])
+        self.sequencer.resume()
+
+    def alarm(self, code: str, *, on: bool) -> None:
+        """See `PairApp`; `_keep_alarms` makes the journal agree."""
+        log.warning("pair_alarm", code=code, on=on)
+
+    # ---- rooms
+
+    async def _live(self) -> None:
+        """The rooms of the role that this machine has, until it changes."""
+        while True:
+            self._turned.clear()
+            rooms = self._rooms
+            run = rooms.run() if rooms is not None else FollowerRooms(self.ground).run()
+            living = asyncio.ensure_future(self._lived(run))
+            turned = asyncio.ensure_future(self._turned.wait())
+            try:
+                await asyncio.wait([living, turned], return_when=asyncio.FIRST_COMPLETED)
+                if living.done():
+                    await self._until_deposed(living)
+            finally:
+                turned.cancel()
+                living.cancel()
+                await asyncio.wait([living], timeout=LEAVE_S)
+
+    async def _lived(self, run: Awaitable[None]) -> bool:
+        """Whether somebody outside said that a newer writer is there."""
+        try:
+            await run
+        except* StaleEpoch as faults:
+            log.warning("deposed_from_outside", faults=[str(f) for f in faults.exceptions])
+        except* JournalUnavailable as faults:  # the writer has ended under the desks
+            log.warning("desks_ended", faults=[str(f) for f in faults.exceptions])
+        return True
+
+    async def _until_deposed(self, living: "asyncio.Task[bool]") -> None:
+        living.result()
+        async with asyncio.timeout(DEPOSED_S_MAX):
+            await self._turned.wait()
+
+    async def _sync_high_water(self) -> None:
+        await asyncio.to_thread(self._high_water.sync)
+
+    # ---- what screens and people are told
+
+    def machines(self) -> Machines:
+        """Both machines, as this one knows them."""
+        pair, node = self.settings.pair, self.settings.node
+        if pair is None or self.machine.keeper is None:
+            return Machines(node=node, role="starting")
+        status = self.machine.status()
+        role = _ROLES.get(status.role, "switching")
+        writer = {"active": node, "blocked": node, "standby": pair.peer}.get(role, "")
+        return Machines(
+            node=node,
+            role=role,
+            epoch=status.epoch,
+            writer=writer,
+            in_sync=status.in_sync,
+            lag=status.lag if status.in_sync else 0,
+            machines=(
+                Machine(node=node, url=pair.own_web),
+                Machine(node=pair.peer, url=pair.peer_web),
+            ),
+        )
+
+    async def _tell_machines(self) -> None:
+        told: Machines | None = None
+        while True:
+            now = self.machines()
+            if told is None or now.banner() != told.banner():
+                told = now
+                self.hub.tell(now)
+            await asyncio.sleep(LOOK_S)
+
+    async def _keep_alarms(self) -> None:
+        """The journal's alarms of the pair are what this machine finds, within half a second."""
+        since_ms: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(ALARMS_S)
+            now_ms = self.clock.monotonic_ms()
+            since_ms = {code: since_ms.get(code, now_ms) for code in self.machine.alarms}
+            if not self._settled():
+                continue
+            due = pair_alarms_due(
+                found={c for c, at_ms in since_ms.items() if now_ms - at_ms >= ALARM_AFTER_MS},
+                standing=self.sequencer.state.alarms,
+                writes=self.journal.writes,
+                node=self.settings.node,
+            )
+            for command in due:
+                self._commands += 1
+                run = self.machine.keeper.run if self.machine.keeper is not None else ""
+                command_id = CommandId(f"pair:{self.settings.node}:{run}:{self._commands}")
+                envelope = Envelope(command_id=command_id, actor=SYSTEM_ACTOR, body=command)
+                try:
+                    await self.port.submit(envelope)
+                except Dispatch120Error as fault:
+                    log.warning("pair_alarm_waits", fault=str(fault))
+                    break
+
+    # ---- who watches, on both machines
+
+    def _viewers(self) -> list[Viewer]:
+        at_ms, far = self._far
+        fresh = self.clock.monotonic_ms() - at_ms < VIEWERS_OLD_MS
+        return [*self.hub.viewers(), *(far if fresh else ())]
+
+    async def _viewers_came(self, raw: bytes) -> bytes:
+        viewers = msgspec.json.decode(raw, type=list[Viewer])
+        self._far = (self.clock.monotonic_ms(), viewers)
+        return b"null"
+
+    async def _tell_viewers(self) -> None:
+        """A seat whose console is on this machine is no empty seat."""
+        while True:
+            await asyncio.sleep(VIEWERS_S)
+            if self.journal.writes:
+                continue
+            raw = msgspec.json.encode(self.hub.viewers())
+            try:
+                await self.machine.courier.ask(VIEWERS, raw, timeout_s=VIEWERS_S)
+            except JournalUnavailable as fault:
+                log.debug("viewers_not_told", fault=str(fault))
+
+
+_ROLES = {
+    "active": "active",
+    "blocked": "blocked",
+    "following": "standby",
+    "starting": "starting",
+}
