@@ -106,6 +106,8 @@ class Keeper:
         self._vote_epoch = 0
         # a hand-over
         self._handing_since_ms = 0
+        self._quiet_seq: int | None = None
+        """Where the writing stopped; None while something may still be on its way to disk."""
         self._released = False
         self._alarms: set[str] = set()
 
@@ -304,6 +306,7 @@ class Keeper:
     def _commit(self, now_ms: int) -> Iterator[AnyDo]:
         if self.writes:
             yield from self.writer.commit(self.own_seq, now_ms)
+            yield from self._release(now_ms)
 
     def _keep_set(self, now_ms: int) -> Iterator[AnyDo]:
         heard_ms = max(self._heard_ms.values())
@@ -318,17 +321,21 @@ class Keeper:
         if self.role is Role.ACTIVE and self.writer.whole and not self.writer.blocked:
             self.role = Role.HANDING
             self._handing_since_ms = now_ms
+            self._quiet_seq = None
             yield Pause()
 
     def _quiet(self, epoch: int, seq: int, now_ms: int) -> Iterator[AnyDo]:
-        """Nothing is under way any more. Once everything is committed, the lease goes; after that
-        this machine commits nothing in this epoch, come what may.
+        """Nothing is under way to this disk any more."""
+        if self.role is Role.HANDING and epoch == self.epoch:
+            self.own_seq = self._quiet_seq = max(self.own_seq, seq)
+            yield from self._commit(now_ms)
+
+    def _release(self, now_ms: int) -> Iterator[AnyDo]:
+        """Once all is quiet and committed, which may be later, the lease goes; after that this
+        machine commits nothing in this epoch, come what may.
         """
-        if self.role is not Role.HANDING or epoch != self.epoch:
-            return
-        self.own_seq = max(self.own_seq, seq)
-        yield from self._commit(now_ms)
-        if self.writer.whole and self.writer.committed_seq == self.own_seq:
+        done = self._quiet_seq is not None and self.writer.committed_seq == self.own_seq
+        if self.role is Role.HANDING and not self._released and done and self.writer.whole:
             self._released = True
             self._asked_at_ms = now_ms
             yield ToWitness(message=Release(epoch=self.epoch, holder=self.node))

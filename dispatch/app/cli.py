@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from dispatch.app import accounts, bench_chain, checks, devices, pair_cli, planning, verify
+from dispatch.app import (
+    accounts,
+    bench_chain,
+    bench_pair,
+    checks,
+    devices,
+    pair_cli,
+    planning,
+    verify,
+)
 from dispatch.app.parts import demo_settings
 from dispatch.app.run import RunOptions
 from dispatch.app.run import run as run_machine
@@ -18,6 +27,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 bench = typer.Typer(no_args_is_help=True, help="Measure. --json prints one object as last line.")
 app.add_typer(bench, name="bench")
 bench_chain.register(bench)
+bench_pair.register(bench)
 app.add_typer(accounts.app, name="user")
 app.add_typer(devices.app, name="vehicle")
 app.command()(planning.seats)

@@ -1,0 +1,190 @@
+"""`dispatch120 bench switchover`: faults one after another on one pair, and what clients saw.
+
+`gap_s` is the longest time without any acknowledged command from the moment of the fault until it
+is mended, as seen by a client that knows both machines. Machines, servers, witness and client share
+this computer's cores and disk.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from simulators.pair_net.account import (
+    Account,
+    account,
+    commands_in,
+    doubled_in,
+    longest_gap_s,
+    lost_of,
+)
+from simulators.pair_net.faults import FAULTS, Fault, fault_named
+from simulators.pair_net.nets import Nets, refusal
+from simulators.pair_net.pair import NetPair
+
+WARM = 20
+"""Acknowledgements before a fault, and after it before it is mended."""
+WATCH_S = 1.5
+"""At least so long a fault lasts and is watched: some show late."""
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Of all runs of a fault."""
+
+    median: float
+    worst: float
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """What one fault's runs came to."""
+
+    fault: str
+    what: str
+    runs: int = 0
+    gap_s: Gap | None = None
+    rejoin_gap_s: Gap | None = None
+    """The longest time without an acknowledgement while it was mended and came back in sync."""
+    in_sync_again_s: Gap | None = None
+    """From the mending until both are in sync."""
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    aim_met: bool | None = None
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """One run."""
+
+    gap_s: float
+    rejoin_gap_s: float
+    in_sync_s: float
+    acknowledged: int
+    lost: int
+    doubled: int
+
+
+async def one_run(pair: NetPair, fault: Fault) -> Watched:
+    """Inflict it on whoever writes, watch, mend it, wait until both are in sync again."""
+    writer, _ = await pair.writer()
+    since = len(pair.acknowledged)
+    await pair.until_acknowledged(WARM)
+    begun_s = time.monotonic()
+    await fault.inflict(pair, writer)
+    await pair.until_acknowledged(WARM, within_s=60)
+    await asyncio.sleep(max(0.0, begun_s + WATCH_S - time.monotonic()))
+    mended_s = time.monotonic()
+    await fault.repair(pair, writer)
+    now_writer, _ = await pair.writer(within_s=60)
+    in_sync_s = time.monotonic()
+    await pair.until_acknowledged(WARM)
+    end_s = time.monotonic()
+    told = pair.acknowledged[since:]
+    there = commands_in(await pair.history(now_writer))
+    return Watched(
+        gap_s=longest_gap_s(told, begun_s, mended_s),
+        rejoin_gap_s=longest_gap_s(told, mended_s, end_s),
+        in_sync_s=in_sync_s - mended_s,
+        acknowledged=len(told),
+        lost=lost_of(told, there),
+        doubled=doubled_in(there),
+    )
+
+
+def row(fault: Fault, runs: Sequence[Watched]) -> Row:
+    """The runs of a fault in one line."""
+    gap = _gap([run.gap_s for run in runs])
+    aims = [
+        got <= aim
+        for got, aim in ((gap.median, fault.aim_median_s), (gap.worst, fault.aim_worst_s))
+        if aim is not None
+    ]
+    return Row(
+        fault=fault.name,
+        what=fault.what,
+        runs=len(runs),
+        gap_s=gap,
+        rejoin_gap_s=_gap([run.rejoin_gap_s for run in runs]),
+        in_sync_again_s=_gap([run.in_sync_s for run in runs]),
+        acknowledged=sum(run.acknowledged for run in runs),
+        lost=sum(run.lost for run in runs),
+        doubled=sum(run.doubled for run in runs),
+        aim_met=all(aims) if aims else None,
+    )
+
+
+def _gap(values_s: Sequence[float]) -> Gap:
+    return Gap(median=round(statistics.median(values_s), 3), worst=round(max(values_s), 3))
+
+
+async def bench(faults: Sequence[Fault], runs: int) -> tuple[list[Row], Account]:
+    """All faults in turn, `runs` times round: what changes with time changes for all alike."""
+    found: dict[str, list[Watched]] = {fault.name: [] for fault in faults}
+    with tempfile.TemporaryDirectory(prefix="d120-pair-") as folder:
+        async with Nets() as nets, NetPair(nets, Path(folder)) as pair:
+            await pair.writer()
+            await pair.start_client()
+            for number in range(1, runs + 1):
+                for fault in faults:
+                    watched = await one_run(pair, fault)
+                    found[fault.name].append(watched)
+                    tell(
+                        f"run {number:3} {fault.name:12} gap {watched.gap_s:.2f} s, "
+                        f"in sync again after {watched.in_sync_s:.2f} s"
+                    )
+            await pair.stop_client()
+            whole = await account(pair)
+    return [row(fault, found[fault.name]) for fault in faults], whole
+
+
+def tell(line: str) -> None:
+    """One line for whoever watches."""
+    print(line, flush=True)  # noqa: T201 - a command's output
+
+
+def table(rows: Sequence[Row], whole: Account) -> None:
+    """For people."""
+    head = f"{'fault':12} {'runs':>4} {'median':>7} {'worst':>7} {'rejoin':>7} {'in sync':>8}"
+    tell(f"{head} {'acked':>6} {'lost':>5} {'doubled':>7}  aim")
+    for one in rows:
+        if one.gap_s is None or one.rejoin_gap_s is None or one.in_sync_again_s is None:
+            continue
+        aim = {None: "-", True: "met", False: "MISSED"}[one.aim_met]
+        tell(
+            f"{one.fault:12} {one.runs:4} {one.gap_s.median:7.2f} {one.gap_s.worst:7.2f} "
+            f"{one.rejoin_gap_s.worst:7.2f} {one.in_sync_again_s.worst:8.2f} "
+            f"{one.acknowledged:6} {one.lost:5} {one.doubled:7}  {aim}"
+        )
+    tell(
+        f"afterwards: {whole.records} records, {whole.lost} of {whole.acknowledged} lost, "
+        f"{whole.doubled} doubled, {whole.differing} not alike on both, "
+        f"{whole.findings} findings of verify"
+    )
+
+
+def main() -> int:
+    """1 when anything acknowledged is lost, doubled or not alike; 2 where it cannot be run."""
+    parser = argparse.ArgumentParser(prog="python -m simulators.pair_net.bench")
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--fault", action="append", default=[], help="only this; may be repeated")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if why := refusal():
+        tell(f"cannot be run here: {why}")
+        return 2
+    faults = [fault_named(name) for name in args.fault] or list(FAULTS)
+    rows, whole = asyncio.run(bench(faults, args.runs))
+    table(rows, whole)
+    if args.json:
+        told = {"faults": msgspec.to_builtins(rows), "afterwards": msgspec.to_builtins(whole)}
+        tell(msgspec.json.encode(told).decode())
+    return 0 if whole.whole and not any(one.lost + one.doubled for one in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
