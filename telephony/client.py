@@ -46,11 +46,19 @@ class GatewayLink:
     """
 
     def __init__(
-        self, address: str, secret: str, epoch: int, node: str, clock: Clock | None = None
+        self,
+        address: str,
+        secret: str,
+        epoch: int,
+        node: str,
+        clock: Clock | None = None,
+        *,
+        drains: bool = False,
     ) -> None:
+        """`drains`: no new calls are wanted from there, see `gw.Hello`."""
         framing.parse(address)
         self._address = address
-        self._hello = gw.Hello(epoch=epoch, node=node, secret=secret)
+        self._hello = gw.Hello(epoch=epoch, node=node, secret=secret, drains=drains)
         self._clock: Clock = clock or SystemClock()
         self._orders: deque[_Order] = deque()
         self._writer: asyncio.StreamWriter | None = None

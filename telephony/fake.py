@@ -52,7 +52,7 @@ class FakeGateway:
         self.dead_numbers: set[str] = set()
 
     async def __aenter__(self) -> "FakeGateway":
-        self._server = await self.link.start()
+        self._servers = await self.link.start()
         return self
 
     async def __aexit__(
@@ -61,7 +61,8 @@ class FakeGateway:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self.link.drop()
         self.spool.close()
 

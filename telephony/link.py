@@ -63,8 +63,11 @@ class LinkServer:
         epochs: EpochStore,
         on_order: Callable[[gw.Order], None],
         calls: Callable[[], Sequence[str]],
+        also: str = "",
     ) -> None:
+        """`also` is a second address to listen at: the other machine's core comes there."""
         self._address = address
+        self._also = also
         self._secret = secret.encode()
         self._gateway_id = GatewayId(gateway_id)
         self._spool = spool
@@ -84,6 +87,11 @@ class LinkServer:
         """Whether a core is there."""
         return self._peer is not None
 
+    @property
+    def wants_calls(self) -> bool:
+        """Whether a core is there that wants new calls from here."""
+        return self._peer is not None and not self._peer.hello.drains
+
     def reported(self) -> None:
         """There is something to send."""
         self._more.set()
@@ -93,9 +101,14 @@ class LinkServer:
         if self._peer is not None:
             self._peer.writer.close()
 
-    async def start(self) -> asyncio.Server:
-        """Listen; the caller closes the server."""
-        where = framing.parse(self._address)
+    async def start(self) -> list[asyncio.Server]:
+        """Listen; the caller closes the servers."""
+        return [
+            await self._listen_at(address) for address in (self._address, self._also) if address
+        ]
+
+    async def _listen_at(self, address: str) -> asyncio.Server:
+        where = framing.parse(address)
         if isinstance(where, str):
             await asyncio.to_thread(Path(where).unlink, missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, where)

@@ -151,6 +151,10 @@ class GatewaySettings(Part, frozen=True):
     """Spool, recordings and Kamailio's files live below it."""
     link: str
     secret: Annotated[str, msgspec.Meta(min_length=8, max_length=256)]
+    link_also: str = ""
+    """A second address of the link, `tcp:<host>:<port>`: where the other machine's core comes, for
+    the calls that are here when it takes over.
+    """
     recordings_dir: str = ""
     """Empty means `<data_dir>/recordings`."""
     announcement: str = ""

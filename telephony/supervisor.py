@@ -69,6 +69,7 @@ class Supervisor:
             epochs=EpochStore(settings.spool_path / "epoch"),
             on_order=self._ordered,
             calls=self.book.alive,
+            also=settings.link_also,
         )
         self.media = (
             MediaBridge(settings, self._media_returned)
@@ -89,7 +90,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve. The link listens first, so that the core hears everything."""
-        server = await self.link.start()
+        servers = await self.link.start()
         inner = self._settings.kamailio
         self.handover.start((inner.internal_host, inner.internal_port))
         try:
@@ -109,7 +110,8 @@ class Supervisor:
                 for task in running:
                     task.cancel()
         finally:
-            server.close()
+            for server in servers:
+                server.close()
             self.handover.close()
             self.link.drop()
             self.spool.close()
@@ -205,7 +207,7 @@ class Supervisor:
         """Open or close the front as the core comes and goes; said again until it is done."""
         while True:
             takes = self._activity.takes_calls(
-                connected=self.link.connected, now_ms=self._clock.monotonic_ms()
+                connected=self.link.wants_calls, now_ms=self._clock.monotonic_ms()
             )
             if takes != front.active:
                 try:

@@ -22,6 +22,7 @@ from dispatch.app.clock import SystemIds
 from dispatch.app.facts import fence_tasks
 from dispatch.app.feeds import FeedDesk
 from dispatch.app.ground import Ground
+from dispatch.app.links import gateway_id, tcp_link
 from dispatch.app.locating import OPERATOR_CONNECTIONS, locating_desk
 from dispatch.app.presence import Presence
 from dispatch.app.queue_settings import plan_of
@@ -39,7 +40,7 @@ from dispatch.contracts.commands import (
     Tick,
 )
 from dispatch.contracts.errors import Dispatch120Error
-from dispatch.contracts.ids import HospitalId, SeatId, UnitId
+from dispatch.contracts.ids import CallRef, HospitalId, SeatId, UnitId
 from dispatch.core.state import State
 from dispatch.hospital.delivery import FeedDelivery, LinkHealth
 from dispatch.hospital.listener import AdmissionListener
@@ -81,14 +82,7 @@ class ActiveRooms:
         self.locating = locating_desk(
             settings, port=port, ids=ids, looking=ground.looking, client=self._operator_http
         )
-        self.telephony = TelephonyDesk(
-            link=GatewayLink(settings.gateway_link, settings.secret, epoch, settings.node, clock),
-            port=port,
-            ids=ids,
-            phones={SeatId(seat.seat_id): seat.phone for seat in settings.seats},
-            nearest=ground.looking.nearest,
-            on_offered=self.locating.offered,
-        )
+        self.telephony, *self._drained = self._telephony(epoch)
         self.avl = AvlService(
             broker=MqttBroker(settings.vehicles.url),
             port=port,
@@ -113,6 +107,33 @@ class ActiveRooms:
             facility=settings.feed.facility,
         )
         self.show(ground.sequencer.state)
+
+    def _telephony(self, epoch: int) -> list[TelephonyDesk]:
+        """Our own gateway; of a pair also the other machine's, for the calls that are there."""
+        settings, pair = self._ground.settings, self._ground.settings.pair
+        gateways = [(settings.gateway_link, gateway_id(settings.node) if pair else "", False)]
+        if pair is not None:
+            gateways += [(tcp_link(pair.peer_gateway), gateway_id(pair.peer), True)]
+        return [
+            TelephonyDesk(
+                link=GatewayLink(
+                    address,
+                    settings.secret,
+                    epoch,
+                    settings.node,
+                    self._ground.clock,
+                    drains=drains,
+                ),
+                port=self._ground.sequencer,
+                ids=self.ids,
+                phones={SeatId(seat.seat_id): seat.phone for seat in settings.seats},
+                nearest=self._ground.looking.nearest,
+                on_offered=self.locating.offered,
+                gateway_id=name,
+                drains=drains,
+            )
+            for address, name, drains in gateways
+        ]
 
     @property
     def listening(self) -> bool:
@@ -145,9 +166,15 @@ class ActiveRooms:
     def show(self, state: State) -> None:
         """Every desk sees the committed state, and none other."""
         self.allocation.state = state
-        self.telephony.state = state
+        for desk in (self.telephony, *self._drained):
+            desk.state = state
         self.vehicles.state = state
         self.feeds.state = state
+
+    def _gateway_of(self, effect: ef.AnyEffect) -> TelephonyDesk:
+        """Where the effect's call is; one that has yet to be placed is placed at our own."""
+        call_ref: CallRef = getattr(effect, "call_ref", CallRef(""))
+        return next((d for d in self._drained if d.looks_after(call_ref)), self.telephony)
 
     def _perform(self, issued: ef.IssuedEffect) -> None:
         effect = issued.effect
@@ -166,7 +193,7 @@ class ActiveRooms:
                 | ef.PressKeys()
                 | ef.CallNumber()
             ):
-                self.telephony.perform(issued)
+                self._gateway_of(effect).perform(issued)
             case ef.LookUpSubscriber() | ef.SendLocationLink():
                 self.locating.perform(issued)
             case ef.AlertUnit() | ef.RecallUnit():
@@ -199,7 +226,8 @@ class ActiveRooms:
                     await self.give("journal", command)
                 self._perform_again()
                 tasks.create_task(self.allocation.run(), name="allocation")
-                tasks.create_task(self.telephony.run(), name="telephony")
+                for desk in (self.telephony, *self._drained):
+                    tasks.create_task(desk.run(), name="telephony")
                 tasks.create_task(self.locating.run(), name="locating")
                 tasks.create_task(self.vehicles.run(), name="vehicles")
                 server = listener.server(host=settings.feed.host, port=settings.feed.port)

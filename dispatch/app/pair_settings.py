@@ -25,6 +25,11 @@ class PairPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     journal_bind: str = "127.0.0.1"
     """Addresses, separated by spaces, where the journal lets itself be replicated from."""
     journal_port: Port
+    gateway: Address
+    """Where the other machine's core reaches this one's telephone gateway, for the calls that are
+    here when it takes over: on a private link.
+    """
+    peer_gateway: Address
     own_web: str
     """`http(s)://host:port`: how browsers reach this machine's screens."""
     peer_web: str

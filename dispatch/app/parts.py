@@ -12,6 +12,7 @@ from avl.mosquitto import MosquittoSettings
 from dispatch.app.browser_phones import browser_settings
 from dispatch.app.children import Child
 from dispatch.app.demo import FEED_PORT_OFFSET, SEATS
+from dispatch.app.links import gateway_id, tcp_link
 from dispatch.app.ports import free_port, free_range
 from dispatch.app.secrets import derived
 from dispatch.app.settings import BrowserPart, OperatorPart, Settings, SipPart, load, save
@@ -224,12 +225,13 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         host, _, port = peer.rpartition(":")
         peers.append(TrunkPeer(host=host or peer, port=int(port) if host else 5060))
     return GatewaySettings(
-        gateway_id=f"gw-{settings.node}",
+        gateway_id=gateway_id(settings.node),
         data_dir=str(settings.gateway_path),
         link=settings.gateway_link,
         secret=settings.secret,
         recordings_dir=str(settings.recordings_path),
         alone_s=ALONE_S if settings.pair is not None else 0.0,
+        link_also=tcp_link(settings.pair.gateway) if settings.pair is not None else "",
         kamailio=KamailioSettings(
             listen_host=sip.host,
             listen_port=sip.port,

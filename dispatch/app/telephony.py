@@ -49,7 +49,12 @@ log = structlog.get_logger("telephony")
 
 
 class TelephonyDesk:
-    """One gateway. `perform` never waits; `run` serves."""
+    """One gateway. `perform` never waits; `run` serves.
+
+    Of a pair there are two: one's own, and the other machine's (`drains`), which is served for as
+    long as calls are there. Each desk looks after the calls whose references begin with its
+    gateway's name. Calls at the other one that cannot be reached for 3 s are lost.
+    """
 
     def __init__(
         self,
@@ -60,7 +65,12 @@ class TelephonyDesk:
         phones: Mapping[SeatId, str],
         nearest: Callable[[Position], Awaitable[NearestHit | None]] | None = None,
         on_offered: Callable[[CallId, gw.Offered], None] | None = None,
+        gateway_id: str = "",
+        drains: bool = False,
     ) -> None:
+        """`gateway_id` is whose calls these are; empty: there is no other gateway."""
+        self._prefix = f"{gateway_id}-" if gateway_id else ""
+        self._drains = drains
         self._link = link
         self._port = port
         self._ids = ids
@@ -104,9 +114,15 @@ class TelephonyDesk:
             tasks.create_task(self._watch(), name="gateway-watch")
 
     async def _watch(self) -> None:
-        """A gateway that is away is an alarm, also while nobody orders anything."""
+        """A gateway that is away is an alarm, also while nobody orders anything. The other
+        machine's is none: that machine is the alarm.
+        """
         while True:
             await asyncio.sleep(WATCH_S)
+            if self._drains:
+                if self._link.away_ms > AWAY_MS_MAX:
+                    await self._end_lost(frozenset(), even_young=True)
+                continue
             stands = "gateway_away" in self.state.alarms
             if not stands and self._link.away_ms > AWAY_MS_MAX:
                 raised = RaiseAlarm(code="gateway_away", detail="no link")
@@ -227,7 +243,7 @@ class TelephonyDesk:
                     callback_of=report.callback_of,
                 )
             case gw.PhoneSeen() | gw.PhoneGone():
-                return self._phone_command(report)
+                return None if self._drains else self._phone_command(report)
             case gw.Connected():
                 return ConnectCall(call_ref=report.call_ref, seat_id=report.seat_id)
             case gw.SeatFailed():
@@ -305,13 +321,31 @@ class TelephonyDesk:
         if isinstance(result, Refused):
             log.info("report_refused", command=type(command).__name__, code=result.code)
 
+    def looks_after(self, call_ref: CallRef) -> bool:
+        """Whether this call is at our gateway."""
+        return call_ref.startswith(self._prefix)
+
+    def _calls(self) -> list[Call]:
+        calls = self.state.calls.values()
+        return [call for call in calls if self.looks_after(call.call_ref)]
+
+    async def _end_lost(self, alive: frozenset[CallRef], *, even_young: bool) -> None:
+        """Calls that should be at our gateway and are not; a young one may be on its way there."""
+        for call in self._calls():
+            gone = call.state in LIVE and call.call_ref not in alive
+            if gone and (even_young or not talk_orders.just_dialled(call, self.state.at_ms)):
+                lost = EndCall(call_ref=call.call_ref, by="system")
+                await self._submit(self._ids.next("gateway-lost"), lost)
+
     async def _on_welcome(self, welcome: gw.Welcome) -> None:
         """Make both sides agree: a call that the gateway has lost is over, an order that may have
         been lost with us is given again.
         """
-        await self._submit(self._ids.next("gateway"), ClearAlarm(code="gateway_away"))
-        alive: set[CallRef] = set(welcome.calls)
-        for call in tuple(self.state.calls.values()):
+        if not self._drains:
+            await self._submit(self._ids.next("gateway"), ClearAlarm(code="gateway_away"))
+        alive = frozenset(welcome.calls)
+        await self._end_lost(alive, even_young=False)
+        for call in self._calls():
             if call.transferred_to and call.call_ref in alive:
                 self._order(talk_orders.hand_over(call))
             if call.state not in LIVE:
@@ -319,8 +353,7 @@ class TelephonyDesk:
             if call.call_ref not in alive and talk_orders.just_dialled(call, self.state.at_ms):
                 self._order(talk_orders.place(call, self._phones))
             elif call.call_ref not in alive:
-                lost = EndCall(call_ref=call.call_ref, by="system")
-                await self._submit(self._ids.next("gateway-lost"), lost)
+                continue
             elif call.state is CallState.ANSWERED and call.connected_at_ms is None:
                 self._bridge(call)
             elif call.state is CallState.ANSWERED:

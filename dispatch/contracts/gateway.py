@@ -27,11 +27,14 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class Hello(Wire, frozen=True, tag="hello"):
-    """`secret` is the shared secret of settings."""
+    """`secret` is the shared secret of settings. A core that `drains` serves the calls that are
+    there, and wants no new ones: it has another gateway for those.
+    """
 
     epoch: int
     node: str
     secret: str
+    drains: bool = False
 
 
 class Ack(Wire, frozen=True, tag="ack"):

@@ -244,7 +244,7 @@ def _call_out(draft: Draft, command: cmd.CallOut) -> None:
     draft.add(
         ev.CallOutStarted(
             call_id=call_id,
-            call_ref=CallRef(f"out-{call_id}"),
+            call_ref=CallRef(f"gw-{draft.state.node}-out-{call_id}"),
             number=number,
             seat_id=command.seat_id,
         )

@@ -35,7 +35,42 @@ class MachineFailed(Dispatch120Error):
     """It did not come up, or left something behind."""
 
 
-class Machine:
+class Addresses:
+    """Where a machine with these settings is spoken to."""
+
+    settings: Settings
+
+    @property
+    def web(self) -> str:
+        """The screens' address."""
+        return f"http://{self.settings.web.host}:{self.settings.web.port}"
+
+    @property
+    def sip_server(self) -> str:
+        """Where phones register."""
+        return f"{self.settings.sip.host}:{self.settings.sip.port}"
+
+    @property
+    def sip(self) -> str:
+        """What callers dial."""
+        return f"sip:120@{self.sip_server}"
+
+    @property
+    def mqtt(self) -> str:
+        """The broker, without a user."""
+        return f"mqtt://{self.settings.vehicles.host}:{self.settings.vehicles.port}"
+
+    @property
+    def fleet_password(self) -> str:
+        """Of the broker's user `fleet`."""
+        return derived(self.settings.secret, "mqtt-fleet")
+
+    def his_ports(self, register: Register) -> list[int]:
+        """Where the hospitals' systems are expected, in the register's order."""
+        return list(feed_ports(register, self.settings))
+
+
+class Machine(Addresses):
     """`async with Machine(folder) as machine`: up, with nobody dialling, until the block ends."""
 
     def __init__(
@@ -178,35 +213,6 @@ class Machine:
                 workers=min(asked.sip.workers, (PORTS_A_MACHINE - 200) // RTP_PORTS_A_WORKER),
             ),
         )
-
-    @property
-    def web(self) -> str:
-        """The screens' address."""
-        return f"http://{self.settings.web.host}:{self.settings.web.port}"
-
-    @property
-    def sip_server(self) -> str:
-        """Where phones register."""
-        return f"{self.settings.sip.host}:{self.settings.sip.port}"
-
-    @property
-    def sip(self) -> str:
-        """What callers dial."""
-        return f"sip:120@{self.sip_server}"
-
-    @property
-    def mqtt(self) -> str:
-        """The broker, without a user."""
-        return f"mqtt://{self.settings.vehicles.host}:{self.settings.vehicles.port}"
-
-    @property
-    def fleet_password(self) -> str:
-        """Of the broker's user `fleet`."""
-        return derived(self.settings.secret, "mqtt-fleet")
-
-    def his_ports(self, register: Register) -> list[int]:
-        """Where the hospitals' systems are expected, in the register's order."""
-        return list(feed_ports(register, self.settings))
 
     # ---- its journal
 

@@ -41,12 +41,12 @@ from dispatch.journal.valkey import ValkeyJournal
 from failover.control import ask
 from failover.machine import Status
 from failover.settings import Address, ChannelSettings
-from simulators.bench.machine import MQTT, PEER, SIP, WEB, MachineFailed, free_block
+from simulators.bench.machine import MQTT, PEER, SIP, WEB, Addresses, MachineFailed, free_block
 from simulators.bench.processes import MARK, marked
 
 NODES = ("a", "b")
 WITNESS = "w"
-WITNESS_PORT, CHANNEL_PORT, JOURNAL_PORT = 20, 21, 22
+WITNESS_PORT, CHANNEL_PORT, JOURNAL_PORT, GATEWAY_PORT = 20, 21, 22, 23
 READY_S = 90.0
 STOP_S = 40.0
 SYNC_S = 30.0
@@ -68,6 +68,13 @@ LOOPBACK = Layout(
     lan={"a": "127.0.0.11", "b": "127.0.0.12", "w": "127.0.0.13"},
     cross={"a": "127.0.1.11", "b": "127.0.1.12"},
 )
+
+
+class Half(Addresses):
+    """One machine of a pair, for whoever dials or drives: its addresses."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
 
 class Pair:
@@ -309,6 +316,10 @@ class Pair:
 
     # ---- its addresses
 
+    def half(self, node: str) -> Half:
+        """A machine's addresses, as `simulators.bench.machine.Machine` has them."""
+        return Half(self.settings(node))
+
     def web(self, node: str) -> str:
         """The address of a machine's screens."""
         return f"http://{self.layout.lan[node]}:{self._base + WEB}"
@@ -345,6 +356,8 @@ class Pair:
             peer=peer,
             secret=self._pair_secret,
             witness=self._at(self.layout.lan[WITNESS], WITNESS_PORT),
+            gateway=self._at(self.layout.lan[node], GATEWAY_PORT),
+            peer_gateway=self._at(self.layout.lan[peer], GATEWAY_PORT),
             own_web=self.web(node),
             peer_web=self.web(peer),
             journal_bind=" ".join(hosts[node] for hosts in ways.values() if hosts),

@@ -219,15 +219,15 @@ def test_a_seat_calls_a_hospital_for_an_incident() -> None:
     call_id = story.created
     [asked] = effects_since(before, story)
     assert asked == ef.CallNumber(
-        call_ref=f"out-{call_id}", number="09962023456", seat_id=OTHER_SEAT
+        call_ref=f"gw-a-out-{call_id}", number="09962023456", seat_id=OTHER_SEAT
     )
     call = call_of(story, call_id)
     assert (call.outgoing, call.state, call.connected_at_ms) == (True, CallState.ANSWERED, None)
     assert call_id in story.state.incidents[incident_id].call_ids
-    story.do(cmd.ConnectCall(call_ref=f"out-{call_id}", seat_id=OTHER_SEAT))
+    story.do(cmd.ConnectCall(call_ref=f"gw-a-out-{call_id}", seat_id=OTHER_SEAT))
     assert call_of(story, call_id).connected_at_ms is not None
     story.do(cmd.HoldCaller(call_id=call_id))
-    story.do(cmd.EndCall(call_ref=f"out-{call_id}", by="caller"))
+    story.do(cmd.EndCall(call_ref=f"gw-a-out-{call_id}", by="caller"))
     assert story.state.seats[OTHER_SEAT].state is SeatState.FREE
 
 
@@ -237,7 +237,7 @@ def test_a_call_out_that_nobody_answers_ends_with_its_cause_and_is_not_rung_back
     story.do(cmd.CallOut(number="110", seat_id=SEAT))
     call_id = story.created
     assert refusal(story, cmd.CallOut(number="119", seat_id=SEAT)) == "seat_talking"
-    [ended] = story.do(cmd.EndCall(call_ref=f"out-{call_id}", by="network", sip_code=486))
+    [ended] = story.do(cmd.EndCall(call_ref=f"gw-a-out-{call_id}", by="network", sip_code=486))
     assert isinstance(ended, ev.CallEnded)
     assert ended.sip_code == 486
     call = call_of(story, call_id)

@@ -1,7 +1,6 @@
 """A whole pair: two machines and a witness, commands over HTTP, screens on either."""
 
 import asyncio
-import json
 import random
 import subprocess
 import sys
@@ -18,8 +17,10 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
 from simulators.bench.pair import NODES, Pair
 from simulators.bench.pair_client import PairClient
+from simulators.callers import messages as say
+from simulators.callers.control import AgentProcess
 from simulators.people.screen import Screen
-from tests.e2e.actors import until
+from tests.e2e.actors import accepted, dial, seat_phone, shown, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -110,7 +111,7 @@ async def whole_and_the_same(pair: Pair, *clients: PairClient) -> list[Record]:
         done = await asyncio.to_thread(
             subprocess.run,
             [
-                *(sys.executable, "-m", "dispatch.app.cli", "verify", "--json"),
+                *(sys.executable, "-m", "dispatch.app.cli", "verify"),
                 *("--config", str(pair.folder / f"{node}.json")),
             ],
             capture_output=True,
@@ -118,7 +119,8 @@ async def whole_and_the_same(pair: Pair, *clients: PairClient) -> list[Record]:
             timeout=60,
             check=False,
         )
-        assert json.loads(done.stdout.splitlines()[-1])["whole"], done.stdout
+        history = next(line for line in done.stdout.splitlines() if line.startswith("history:"))
+        assert history.endswith("whole"), done.stdout
     return ours
 
 
@@ -178,3 +180,44 @@ async def test_switchover_there_and_back_and_commands_at_either_web(pair: Pair) 
             standby,
             active,
         ]
+
+
+async def test_calls_at_the_old_machine_go_on_after_a_switchover(
+    pair: Pair,
+) -> None:
+    """Talking and waiting calls stay where they are; the new writer has them in hand."""
+    active, standby = await pair.writer()
+    half = pair.half(active)
+    async with (
+        seat_phone(half),
+        AgentProcess(say.AgentSettings()) as talking,
+        AgentProcess(say.AgentSettings()) as waiting,
+        screen(pair, active, "seat01") as seat,
+        screen(pair, standby, "seat02") as other,
+    ):
+        await accepted(seat, "set_seat", seat_id="01", state="free")
+        await dial(half, talking, "19900000001", None)
+        call = await shown(other, "call", lambda c: c["state"] == "ringing")
+        await accepted(seat, "answer_call", call_id=call["call_id"], seat_id="01")
+        await talking.expect(say.Confirmed, timeout_s=20)
+        await shown(other, "call", lambda c: c.get("connected_at_ms"))
+        await dial(half, waiting, "19900000002", None)
+        second = await shown(other, "call", lambda c: c["caller_number"] == "19900000002")
+
+        await pair.switchover(active)
+        await pair.until(standby, role="active", in_sync=NODES)
+        assert not any(isinstance(e, say.Disconnected) for e in talking.events)
+        # The one at the seat is let go by the new writer, and the next one reaches the seat.
+        await accepted(seat, "hang_up_call", call_id=call["call_id"])
+        await talking.expect(say.Disconnected, timeout_s=20)
+        await shown(
+            seat, "call", lambda c: (c["call_id"], c["state"]) == (second["call_id"], "ringing")
+        )
+        await accepted(seat, "answer_call", call_id=second["call_id"], seat_id="01")
+        await shown(
+            seat, "call", lambda c: c["call_id"] == second["call_id"] and c.get("connected_at_ms")
+        )
+        await waiting.send(say.Hangup(call="a"))
+        records = await whole_and_the_same(pair)
+    ended = [r.body for r in records if isinstance(r.body, ev.CallEnded | ev.CallAbandoned)]
+    assert not any(getattr(body, "by", "") == "system" for body in ended), ended
