@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import pytest
 from dispatch.app.demo import PASSWORD
 from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
+from dispatch.contracts.things import Register
 from simulators.bench.pair import NODES, Pair
 from simulators.bench.pair_client import PairClient
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from simulators.people.screen import Screen
-from tests.e2e.actors import accepted, dial, seat_phone, shown, until
+from tests.e2e.actors import Fleet, accepted, dial, hospitals, seat_phone, shown, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -221,3 +222,88 @@ async def test_calls_at_the_old_machine_go_on_after_a_switchover(
         records = await whole_and_the_same(pair)
     ended = [r.body for r in records if isinstance(r.body, ev.CallEnded | ev.CallAbandoned)]
     assert not any(getattr(body, "by", "") == "system" for body in ended), ended
+
+
+async def test_orders_without_an_answer_are_given_again_by_the_survivor_and_done_once(
+    pair: Pair, register: Register
+) -> None:
+    """A mission without its receipt, a patient no hospital has taken: neither lost, neither twice.
+    Everything is commanded at the standby's web, before and after it writes.
+    """
+    active, standby = await pair.writer()
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        seat = await enter(screen(pair, standby, "seat01"))
+        async with Fleet(pair.half(active), register).on_air() as fleet:
+            fleet.receipts = False
+            unit_id, _ = await a_unit_is_sent(seat, register)
+            other_id, mission_id = await a_unit_is_sent(seat, register)
+
+            async def alerted() -> bool:
+                return bool(fleet.missions("alert", unit_id))
+
+            await until(alerted, "the alert of the first writer")
+            [first] = fleet.missions("alert", unit_id)
+        crew = await enter(screen(pair, standby, f"crew-{other_id.lower()}"))
+        step = {"unit_id": other_id, "mission_id": mission_id, "source": "tablet"}
+        for status in ("departed", "on_scene", "with_patient"):
+            await accepted(crew, "reach_status", status=status, **step)
+        mission = await shown(crew, "mission", lambda m: m.get("hospital_proposals"))
+        hospital_id = mission["hospital_proposals"][0]["hospital_id"]
+        await accepted(crew, "choose_hospital", mission_id=mission_id, hospital_id=hospital_id)
+        await accepted(crew, "reach_status", status="boarded", **step)
+
+        await pair.kill(active)
+        await pair.until(standby, role="active")
+        systems = await enter(hospitals(pair.half(standby), register))
+        async with Fleet(pair.half(standby), register).on_air() as fleet:
+            await until(alerted, "the alert of the survivor")
+            again = fleet.missions("alert", unit_id)[0]
+            assert again.effect_key == first.effect_key
+            assert again.epoch > first.epoch
+
+            async def settled() -> bool:
+                records = await pair.journal(standby)
+                kinds = [r.body for r in records]
+                number = any(isinstance(b, ev.AdmissionNumberReceived) for b in kinds)
+                delivered = [b for b in kinds if isinstance(b, ev.MissionDelivered)]
+                return number and len(delivered) == 2
+
+            await until(settled, "the receipt and the admission number")
+        [visit] = systems[hospital_id].log.visits.values()
+
+        await pair.start(active)
+        await pair.until(standby, in_sync=NODES)
+        await pair.switchover(standby)
+        await pair.until(active, role="active", in_sync=NODES)
+        async with Fleet(pair.half(active), register).on_air() as fleet:
+            # What this broker retained is of the first epoch: a device that has seen the second
+            # drops it; the third writer has nothing left to say.
+            await accepted(crew, "reach_status", status="at_hospital", **step)
+            epoch = (await pair.until(active)).epoch
+
+            async def updated() -> bool:
+                return any(body.epoch == epoch for body in fleet.heard)
+
+            await until(updated, "the third writer's update")
+            assert [b for b in fleet.missions("alert", unit_id) if b.epoch > first.epoch] == []
+        assert visit.history.count("A04") == 1
+        records = await whole_and_the_same(pair)
+    times = Counter(type(r.body) for r in records)
+    assert (times[ev.UnitAssigned], times[ev.MissionDelivered]) == (2, 2)
+    assert (times[ev.ArrivalOpened], times[ev.AdmissionNumberReceived]) == (1, 1)
+
+
+async def a_unit_is_sent(seat: Screen, register: Register) -> tuple[str, str]:
+    """To an incident of its own: the unit and its mission."""
+    incident_id = (await accepted(seat, "open_incident"))["created"]
+    here = register.stations[0].position
+    place = {"position": {"lat": here.lat + 0.006, "lon": here.lon}, "source": "map"}
+    await accepted(seat, "set_location", incident_id=incident_id, location=place)
+    await accepted(seat, "choose_complaint", incident_id=incident_id, complaint="chest_pain")
+    incident = await shown(
+        seat, "incident", lambda i: i["incident_id"] == incident_id and bool(i.get("proposals"))
+    )
+    unit_id = incident["proposals"][0]["unit_id"]
+    sent = await accepted(seat, "assign_unit", incident_id=incident_id, unit_id=unit_id)
+    return unit_id, sent["created"]
