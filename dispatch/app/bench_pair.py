@@ -21,6 +21,9 @@ def switchover(
         list[str] | None, typer.Option(help="Only this one; may be given again.")
     ] = None,
     *,
+    light: Annotated[
+        bool, typer.Option("--light", help="The smallest core instead of whole machines.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """How long nothing is acknowledged when a part of a pair fails, and whether anything is lost.
@@ -29,6 +32,8 @@ def switchover(
     and iptables.
     """
     only = [word for name in fault or () for word in ("--fault", name)]
+    if light:
+        only.append("--light")
     _own_process("simulators.pair_net.bench", "--runs", str(runs), *only, as_json=as_json)
 
 

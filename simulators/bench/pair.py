@@ -62,6 +62,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Of the second channel; empty: there is one channel."""
     before: Mapping[str, tuple[str, ...]] = {}
     """Words before each command."""
+    callers: tuple[str, ...] = ()
+    """Networks from which emergency calls come besides."""
 
 
 LOOPBACK = Layout(
@@ -341,7 +343,7 @@ class Pair:
                 port=base + SIP,
                 internal_port=base + 30 + number,
                 peers=(f"127.0.0.1:{base + PEER}",),
-                sources=("127.0.0.0/8", f"{host}/32"),
+                sources=("127.0.0.0/8", f"{host}/32", *self.layout.callers),
                 worker_port_base=base + 50 + 10 * number,
                 rtp_port_base=base + 200 + 100 * number,
                 workers=self._workers,

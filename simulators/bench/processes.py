@@ -9,8 +9,8 @@ MARK = "D120_MACHINE"
 
 
 def marked(mark: str, folder: Path) -> list[int]:
-    """Live processes with this mark, or with `folder` in their command lines: Valkey writes its
-    title over its environment.
+    """Live processes with this mark, with `folder` in their command lines, or at work in it: Valkey
+    writes its title over its environment, and tells its port there instead of its socket.
     """
     wanted, folder_name = f"{MARK}={mark}".encode(), os.fsencode(folder) + b"/"
     found = []
@@ -21,6 +21,7 @@ def marked(mark: str, folder: Path) -> list[int]:
             if (
                 wanted in (process / "environ").read_bytes().split(b"\0")
                 or folder_name in (process / "cmdline").read_bytes()
+                or (process / "cwd").readlink().is_relative_to(folder)
             ):
                 found.append(int(process.name))
     return found

@@ -6,9 +6,13 @@ from itertools import pairwise
 
 import msgspec
 
+from dispatch.contracts.events import NoteAdded
 from dispatch.journal.codec import Codec, Stored
+from simulators.pair_net.askers import NOTE
 from simulators.pair_net.client import Acknowledged
 from simulators.pair_net.pair import BOTH, NetPair
+
+_BEFORE = NOTE.partition("{")[0]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,18 +53,20 @@ async def account(pair: NetPair, since: int = 0) -> Account:
     )
 
 
-def commands_in(history: Sequence[Stored]) -> dict[int, str]:
-    """Which command is at which seq."""
+def commands_in(history: Sequence[Stored]) -> dict[int, int]:
+    """The number of the command at each seq; what is no client's command is left out."""
     codec = Codec()
-    return {stored.seq: codec.decode(stored.raw).command_id for stored in history}
+    notes = ((stored.seq, codec.decode(stored.raw).body) for stored in history)
+    texts = ((seq, body.text) for seq, body in notes if isinstance(body, NoteAdded))
+    return {seq: int(text.split()[-1]) for seq, text in texts if text.startswith(_BEFORE)}
 
 
-def lost_of(acknowledged: Sequence[Acknowledged], there: Mapping[int, str]) -> int:
+def lost_of(acknowledged: Sequence[Acknowledged], there: Mapping[int, int]) -> int:
     """How many are not where the client was told they are."""
-    return sum(there.get(told.seq) != str(told.number) for told in acknowledged)
+    return sum(there.get(told.seq) != told.number for told in acknowledged)
 
 
-def doubled_in(there: Mapping[int, str]) -> int:
+def doubled_in(there: Mapping[int, int]) -> int:
     """How many commands are there again."""
     return sum(count - 1 for count in Counter(there.values()).values())
 

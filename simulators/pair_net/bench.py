@@ -7,11 +7,13 @@ this computer's cores and disk.
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -25,9 +27,12 @@ from simulators.pair_net.account import (
     lost_of,
 )
 from simulators.pair_net.faults import FAULTS, Fault, fault_named
+from simulators.pair_net.full import FullPair, make_region
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import NetPair
+from simulators.pair_net.pair import LightPair, NetPair
 
+UNITS = 24
+"""Of the region of whole machines: nobody drives."""
 WARM = 20
 """Acknowledgements before a fault, and after it before it is mended."""
 WATCH_S = 1.5
@@ -122,23 +127,37 @@ def _gap(values_s: Sequence[float]) -> Gap:
     return Gap(median=round(statistics.median(values_s), 3), worst=round(max(values_s), 3))
 
 
-async def bench(faults: Sequence[Fault], runs: int) -> tuple[list[Row], Account]:
+@asynccontextmanager
+async def a_pair(*, light: bool) -> AsyncIterator[NetPair]:
+    """One of either kind, in namespaces and a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="d120-pair-") as made:
+        folder = Path(made)
+        async with Nets() as nets:
+            if light:
+                async with LightPair(nets, folder) as pair:
+                    yield pair
+            else:
+                pack = await make_region(folder, units=UNITS)
+                async with FullPair(nets, folder / "p", pack) as full:
+                    yield full
+
+
+async def bench(faults: Sequence[Fault], runs: int, *, light: bool) -> tuple[list[Row], Account]:
     """All faults in turn, `runs` times round: what changes with time changes for all alike."""
     found: dict[str, list[Watched]] = {fault.name: [] for fault in faults}
-    with tempfile.TemporaryDirectory(prefix="d120-pair-") as folder:
-        async with Nets() as nets, NetPair(nets, Path(folder)) as pair:
-            await pair.writer()
-            await pair.start_client()
-            for number in range(1, runs + 1):
-                for fault in faults:
-                    watched = await one_run(pair, fault)
-                    found[fault.name].append(watched)
-                    tell(
-                        f"run {number:3} {fault.name:12} gap {watched.gap_s:.2f} s, "
-                        f"in sync again after {watched.in_sync_s:.2f} s"
-                    )
-            await pair.stop_client()
-            whole = await account(pair)
+    async with a_pair(light=light) as pair:
+        await pair.writer()
+        await pair.start_client()
+        for number in range(1, runs + 1):
+            for fault in faults:
+                watched = await one_run(pair, fault)
+                found[fault.name].append(watched)
+                tell(
+                    f"run {number:3} {fault.name:12} gap {watched.gap_s:.2f} s, "
+                    f"in sync again after {watched.in_sync_s:.2f} s"
+                )
+        await pair.stop_client()
+        whole = await account(pair)
     return [row(fault, found[fault.name]) for fault in faults], whole
 
 
@@ -172,16 +191,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m simulators.pair_net.bench")
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--fault", action="append", default=[], help="only this; may be repeated")
+    parser.add_argument(
+        "--light", action="store_true", help="the smallest core, not whole machines"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if why := refusal():
         tell(f"cannot be run here: {why}")
         return 2
     faults = [fault_named(name) for name in args.fault] or list(FAULTS)
-    rows, whole = asyncio.run(bench(faults, args.runs))
+    rows, whole = asyncio.run(bench(faults, args.runs, light=args.light))
     table(rows, whole)
     if args.json:
-        told = {"faults": msgspec.to_builtins(rows), "afterwards": msgspec.to_builtins(whole)}
+        told = {
+            "machines": "light" if args.light else "whole",
+            "faults": msgspec.to_builtins(rows),
+            "afterwards": msgspec.to_builtins(whole),
+            "load_1min": round(os.getloadavg()[0], 2),
+            "cores": os.cpu_count() or 0,
+        }
         tell(msgspec.json.encode(told).decode())
     return 0 if whole.whole and not any(one.lost + one.doubled for one in rows) else 1
 

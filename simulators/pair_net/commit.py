@@ -18,7 +18,7 @@ import msgspec
 from simulators.pair_net.bench import tell
 from simulators.pair_net.light import Taken
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import LightNode, NetPair
+from simulators.pair_net.pair import LightPair
 
 COMMITS_A_RUN = 500
 WARM = 100
@@ -56,7 +56,7 @@ async def measure(runs: int) -> Found:
     """One pair in sync, `runs` times `COMMITS_A_RUN` commits of each kind."""
     taken: list[Taken] = []
     with tempfile.TemporaryDirectory(prefix="d120-pair-") as folder:
-        async with Nets() as nets, NetPair(nets, Path(folder), LightNode(beside=True)) as pair:
+        async with Nets() as nets, LightPair(nets, Path(folder), beside=True) as pair:
             writer, _ = await pair.writer()
             socket = pair.journal_folder(writer) / "core.sock"
             await _timed(socket, WARM)

@@ -1,5 +1,6 @@
 """What can happen to a pair, each with its repair. `victim` is the machine that writes."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -48,13 +49,10 @@ async def _start_standby(pair: NetPair, writer: str) -> None:
 
 
 async def _freeze(pair: NetPair, writer: str) -> None:
-    """The core and its journal's server, as when a hypervisor stops the machine."""
-    os.kill(pair.valkey_pid(writer), signal.SIGSTOP)
     pair.freeze(writer)
 
 
 async def _thaw(pair: NetPair, writer: str) -> None:
-    os.kill(pair.valkey_pid(writer), signal.SIGCONT)
     pair.thaw(writer)
 
 
@@ -110,7 +108,7 @@ async def _planned(pair: NetPair, writer: str) -> None:
 FAULTS: tuple[Fault, ...] = (
     Fault(
         name="kill",
-        what="kill -9 of the writer's core and journal",
+        what="kill -9 of everything of the writer",
         inflict=_kill,
         repair=_start,
         aim_median_s=1.0,
@@ -118,7 +116,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         name="freeze",
-        what="SIGSTOP of the writer's core and journal",
+        what="SIGSTOP of everything of the writer",
         inflict=_freeze,
         repair=_thaw,
         aim_worst_s=2.0,
@@ -165,7 +163,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         name="standby",
-        what="kill -9 of the standby's core and journal",
+        what="kill -9 of everything of the standby",
         inflict=_kill_standby,
         repair=_start_standby,
     ),
@@ -179,6 +177,69 @@ FAULTS: tuple[Fault, ...] = (
         repair=_nothing,
     ),
 )
+
+
+async def _stale(pair: NetPair, writer: str) -> None:
+    """The other one dies, the writer goes on alone and dies, the other one is back first."""
+    standby = other_of(writer)
+    await pair.kill(standby)
+    await pair.until(writer, in_sync=(writer,))
+    await pair.until_acknowledged(5)
+    await pair.kill(writer)
+    await pair.start(standby)
+    await pair.until(standby, role="candidate", alarm="cannot_take_over")
+
+
+async def _cut_then_kill(pair: NetPair, writer: str) -> None:
+    """The writer goes on alone behind cut links, dies, and the links come back."""
+    await _cut_both(pair, writer)
+    await pair.until(writer, in_sync=(writer,))
+    await pair.until_acknowledged(5)
+    await pair.kill(writer)
+    await pair.nets.heal()
+
+
+async def _kill_all(pair: NetPair, _writer: str) -> None:
+    for name in ("a", "b", "w"):
+        await pair.kill(name)
+
+
+async def _start_all(pair: NetPair, _writer: str) -> None:
+    await asyncio.gather(*(pair.start(name) for name in ("w", "a", "b")))
+
+
+async def _kill_witness_then_writer(pair: NetPair, writer: str) -> None:
+    await pair.kill("w")
+    await pair.kill(writer)
+
+
+async def _start_witness_then_writer(pair: NetPair, writer: str) -> None:
+    await pair.start("w")
+    await pair.start(writer)
+
+
+SILENT_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        name="stale_returns",
+        what="standby dies, the writer goes on alone and dies, the stale standby is back first",
+        inflict=_stale,
+        repair=_start,
+    ),
+    Fault(
+        name="cut_then_kill",
+        what="the writer goes on alone behind cut links and dies",
+        inflict=_cut_then_kill,
+        repair=_start,
+    ),
+    Fault(name="all", what="kill -9 of all three", inflict=_kill_all, repair=_start_all),
+    Fault(
+        name="witness_then_writer",
+        what="kill -9 of the witness, then of the writer",
+        inflict=_kill_witness_then_writer,
+        repair=_start_witness_then_writer,
+    ),
+)
+"""Until they are mended nothing is acknowledged, and must not be."""
 
 
 def fault_named(name: str) -> Fault:

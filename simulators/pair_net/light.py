@@ -28,6 +28,7 @@ from failover.control import serve_control
 from failover.machine import PairMachine
 from failover.replication import Entry
 from failover.settings import Address, PairSettings
+from simulators.pair_net.askers import NOTE
 
 READ_AGAIN_S = 0.1
 RESTART_S = 0.3
@@ -125,7 +126,9 @@ class LightCore:
         if not epoch:
             return "no writer"
         try:
-            body = NoteAdded(incident_id=IncidentId("I-20250101-1"), text=f"command {number}")
+            body = NoteAdded(
+                incident_id=IncidentId("I-20250101-1"), text=NOTE.format(number=number)
+            )
             place = self._place.get(number) or await self._append(epoch, number, body)
             await self.machine.committed(epoch, place)
         except (StaleEpoch, JournalUnavailable) as fault:

@@ -2,15 +2,17 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import msgspec
 
@@ -23,6 +25,7 @@ from failover.machine import Status
 from failover.replication import Replication
 from failover.settings import Address, ChannelSettings, PairSettings
 from failover.witness import main as witness_main
+from simulators.bench.processes import MARK, marked
 from simulators.pair_net.client import Acknowledged
 from simulators.pair_net.light import LightConfig, read_all
 from simulators.pair_net.nets import CROSS, LAN, Nets
@@ -36,26 +39,6 @@ BOTH = ("a", "b")
 
 class PairFailed(Dispatch120Error):
     """The pair did not come to what was waited for."""
-
-
-class NodeKind(Protocol):
-    """What a machine of the pair is: which process, and where its parts are."""
-
-    def prepare(self, node: str, folder: Path) -> list[str]:
-        """Write its settings; the command that runs it."""
-        ...
-
-    def journal_folder(self, folder: Path) -> Path:
-        """Where its valkey-server lives."""
-        ...
-
-    def control_socket(self, folder: Path) -> Path:
-        """Where `pair status` asks."""
-        ...
-
-    def client(self, per_s: float) -> list[str]:
-        """The command that gives commands to both machines."""
-        ...
 
 
 def other_of(node: str) -> str:
@@ -86,69 +69,24 @@ def pair_settings(node: str) -> PairSettings:
     )
 
 
-class LightNode:
-    """The smallest core on the real pair, see `light`."""
+class NetPair(ABC):
+    """`async with LightPair(nets, folder) as pair:` both machines and the witness are up.
 
-    def __init__(self, *, beside: bool = False) -> None:
-        """`beside`: each machine has a journal of its own beside, see `light.LightCore.time`."""
-        self._beside = beside
+    What its machines are is said by those that inherit: `LightPair` here, `full.FullPair`.
+    """
 
-    def prepare(self, node: str, folder: Path) -> list[str]:
-        """Write its settings; the command that runs it."""
-        path = folder / "light.json"
-        config = LightConfig(
-            pair=pair_settings(node),
-            folder=str(folder / "journal"),
-            listen=Address(host=LAN[node], port=COMMANDS),
-            alone_folder=str(folder / "alone") if self._beside else "",
-        )
-        path.write_bytes(msgspec.json.encode(config))
-        return [sys.executable, "-m", "simulators.pair_net.light", str(path)]
-
-    def journal_folder(self, folder: Path) -> Path:
-        """Where its valkey-server lives."""
-        return folder / "journal"
-
-    def control_socket(self, folder: Path) -> Path:
-        """Where `pair status` asks."""
-        return folder / "journal" / "pair.sock"
-
-    def client(self, per_s: float) -> list[str]:
-        """The command that gives commands to both machines."""
-        reached = [word for n in BOTH for word in (f"--{n}", f"{LAN[n]}:{COMMANDS}")]
-        return [
-            *(sys.executable, "-m", "simulators.pair_net.client", *reached),
-            *("--per-s", str(per_s)),
-        ]
-
-
-class NetPair:
-    """`async with NetPair(nets, folder) as pair:` both machines and the witness are up."""
-
-    def __init__(
-        self,
-        nets: Nets,
-        folder: Path,
-        kind: NodeKind | None = None,
-        environment: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> None:
-        """`environment` is what each machine's processes get besides."""
+    def __init__(self, nets: Nets, folder: Path) -> None:
         self.nets = nets
         self.folder = folder
-        self.kind = kind or LightNode()
         self.acknowledged: list[Acknowledged] = []
-        self._environment = environment or {}
-        self._running: dict[str, Process] = {}
         self._client: Process | None = None
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         try:
-            self._seed()
-            await self.start("w")
-            await asyncio.gather(self.start("a"), self.start("b"))
+            await self.begin()
         except BaseException:
-            await self._end()
+            await self.end_all()
             raise
         return self
 
@@ -158,131 +96,93 @@ class NetPair:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._end()
+        await self.stop_client()
+        await self.end_all()
 
-    def _seed(self) -> None:
-        self._place("w").mkdir(parents=True, exist_ok=True)
-        self._witness_file.write_text(
-            f'ballot = "ballot.json"\nsecret = "{SECRET}"\nnodes = ["a", "b"]\n'
-            f'[listen]\nhost = "{LAN["w"]}"\nport = {WITNESS}\n'
-        )
-        self.seed_witness("a", BOTH, 1)
+    # ---- its machines `a` and `b` and the witness `w`
 
-    @property
-    def _witness_file(self) -> Path:
-        return self.folder / "w" / "w.toml"
+    @abstractmethod
+    async def begin(self) -> None:
+        """Make and start everything."""
 
-    def seed_witness(self, holder: str, in_sync: tuple[str, ...], epoch: int) -> None:
-        """What `dispatch120 witness seed` does."""
-        words = ["--holder", holder, "--in-sync", *in_sync, "--epoch", str(epoch)]
-        if witness_main(["seed", "--config", str(self._witness_file), *words]):
-            raise PairFailed("the witness was not seeded")
+    @abstractmethod
+    async def end_all(self) -> None:
+        """End everything that it started."""
 
-    def lose_ballot(self) -> None:
-        """As if the witness's disk were new; for one that is down."""
-        (self.folder / "w" / "ballot.json").unlink()
-
-    def _place(self, name: str) -> Path:
-        return self.folder / name
-
-    def journal_folder(self, node: str) -> Path:
-        """Where a machine's valkey-server lives."""
-        return self.kind.journal_folder(self._place(node))
-
-    # ---- processes
-
+    @abstractmethod
     async def start(self, name: str) -> None:
-        """Start `a`, `b` or the witness `w`, and wait until it is up.
+        """Start one, and wait until it is up."""
 
-        Raises:
-            PairFailed: it ended, or was silent.
-        """
-        place = self._place(name)
-        place.mkdir(parents=True, exist_ok=True)
-        if name == "w":
-            words = ["-m", "failover.witness", "serve", "--config", str(self._witness_file)]
-            command = [sys.executable, *words]
-        else:
-            command = self.kind.prepare(name, place)
-        process = await self._spawn(name, command, self._environment.get(name, {}))
-        self._running[name] = process
-        try:
-            async with asyncio.timeout(READY_S):
-                await _until_ready(process)
-        except TimeoutError:
-            raise PairFailed(f"{name} is not up: {self.last_words(name)}") from None
-        except PairFailed as fault:
-            raise PairFailed(f"{name} {fault}: {self.last_words(name)}") from None
-
-    async def _spawn(
-        self, name: str, command: list[str], environment: Mapping[str, str]
-    ) -> Process:
-        with (self.folder / f"{name}.log").open("ab") as errors:
-            return await asyncio.create_subprocess_exec(
-                *self.nets.inside(name, command),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
-                stderr=errors,
-                env={**os.environ, **environment},
-                limit=1 << 20,
-            )
-
-    def last_words(self, name: str) -> str:
-        """The end of its log."""
-        text = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-        return text[-2000:]
-
+    @abstractmethod
     async def kill(self, name: str) -> None:
-        """Send SIGKILL; its own valkey-server ends with it."""
-        process = self._running.pop(name)
-        process.kill()
-        await process.wait()
+        """Send SIGKILL to all of it, as a power cut would end it."""
 
-    async def end(self, name: str) -> None:
-        """As an operator ends it."""
-        process = self._running.pop(name)
-        process.terminate()
-        await process.wait()
-
+    @abstractmethod
     def runs(self, name: str) -> bool:
         """Whether it was started and not ended."""
-        return name in self._running
+
+    @abstractmethod
+    def pids(self, name: str) -> list[int]:
+        """All its processes, with its journal's server."""
+
+    @abstractmethod
+    def journal_folder(self, node: str) -> Path:
+        """Where a machine's valkey-server lives."""
+
+    @abstractmethod
+    def control_socket(self, node: str) -> Path:
+        """Where `pair status` asks."""
+
+    @abstractmethod
+    def journal(self, node: str) -> ValkeyJournal:
+        """A machine's journal, read beside it."""
+
+    @abstractmethod
+    def client_command(self, per_s: float) -> tuple[list[str], dict[str, str]]:
+        """The command that gives commands to both machines, and its environment."""
+
+    @abstractmethod
+    def seed_witness(self, holder: str, in_sync: tuple[str, ...], epoch: int) -> None:
+        """What `dispatch120 witness seed` does."""
+
+    @abstractmethod
+    def ballot(self) -> Path:
+        """The witness's file."""
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP of its process; its valkey-server goes on."""
-        os.kill(self._running[name].pid, signal.SIGSTOP)
+        """SIGSTOP of all of it, as when a hypervisor stops a machine."""
+        self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
         """SIGCONT."""
-        os.kill(self._running[name].pid, signal.SIGCONT)
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: int) -> None:
+        for pid in self.pids(name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def valkey_pid(self, node: str) -> int:
-        """The process of its journal's server: it works in its folder, whatever its title says."""
-        folder = self.journal_folder(node).resolve()
-        for place in Path("/proc").iterdir():
-            with suppress(OSError):
-                named = (
-                    place.name.isdigit() and b"valkey-server" in (place / "cmdline").read_bytes()
-                )
-                if named and (place / "cwd").resolve() == folder:
-                    return int(place.name)
-        raise PairFailed(f"no valkey-server of {node}")
+        """The process of its journal's server.
 
-    async def _end(self) -> None:
-        await self.stop_client()
-        for process in self._running.values():
-            if process.returncode is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-                await process.wait()
-        self._running.clear()
+        Raises:
+            PairFailed: there is none.
+        """
+        for pid in self.pids(node):
+            with suppress(OSError):
+                if b"valkey-server" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+        raise PairFailed(f"no valkey-server of {node}")
 
     # ---- the client
 
     async def start_client(self, per_s: float = 40.0) -> None:
         """Commands from here on, see `acknowledged`."""
-        self._client = await self._spawn("c", self.kind.client(per_s), {})
-        await _until_ready(self._client)
+        command, environment = self.client_command(per_s)
+        self._client = await spawn(
+            self.nets.inside("c", command), self.folder / "c.log", environment
+        )
+        await until_ready(self._client)
         self._reading = asyncio.ensure_future(self._read(self._client))
 
     async def _read(self, client: Process) -> None:
@@ -314,7 +214,7 @@ class NetPair:
     async def status(self, node: str) -> Status | None:
         """What `pair status` says; None when nothing answers."""
         try:
-            return (await ask(self.kind.control_socket(self._place(node)), "status")).status
+            return (await ask(self.control_socket(node), "status")).status
         except JournalUnavailable:
             return None
 
@@ -373,17 +273,11 @@ class NetPair:
 
     async def switchover(self, node: str) -> None:
         """What `dispatch120 switchover` does on the machine that writes."""
-        answer = await ask(self.kind.control_socket(self._place(node)), "switchover")
+        answer = await ask(self.control_socket(node), "switchover")
         if answer.fault:
             raise PairFailed(answer.fault)
 
     # ---- what they have
-
-    def journal(self, node: str) -> ValkeyJournal:
-        """A machine's journal, read beside it."""
-        url = unix_url(self.journal_folder(node) / "valkey.sock")
-        held = Replication(url, secret=SECRET, bind="127.0.0.1", port=JOURNAL)
-        return ValkeyJournal(held.url)
 
     async def history(self, node: str) -> list[Stored]:
         """The whole journal of a machine, byte by byte."""
@@ -402,7 +296,157 @@ class NetPair:
             await journal.close()
 
 
-async def _until_ready(process: Process) -> None:
+class LightPair(NetPair):
+    """The smallest core on the real pair, see `light`."""
+
+    def __init__(
+        self,
+        nets: Nets,
+        folder: Path,
+        *,
+        beside: bool = False,
+        environment: Mapping[str, Mapping[str, str]] | None = None,
+        command: Callable[[str, Path], list[str]] | None = None,
+    ) -> None:
+        """`beside`: each machine has a journal of its own beside, see `light.LightCore.time`.
+        `environment` is what each machine's processes get besides; `command` runs something else
+        than `light` with the same settings file.
+        """
+        super().__init__(nets, folder)
+        self._mark = f"{folder}:{secrets.token_hex(4)}"
+        self._beside = beside
+        self._environment = environment or {}
+        self._command = command or _light
+        self._running: dict[str, Process] = {}
+
+    async def begin(self) -> None:
+        """Seed the witness, start all three."""
+        (self.folder / "w").mkdir(parents=True, exist_ok=True)
+        self._witness_file.write_text(
+            f'ballot = "ballot.json"\nsecret = "{SECRET}"\nnodes = ["a", "b"]\n'
+            f'[listen]\nhost = "{LAN["w"]}"\nport = {WITNESS}\n'
+        )
+        self.seed_witness("a", BOTH, 1)
+        await self.start("w")
+        await asyncio.gather(self.start("a"), self.start("b"))
+
+    @property
+    def _witness_file(self) -> Path:
+        return self.folder / "w" / "w.toml"
+
+    def ballot(self) -> Path:
+        """The witness's file."""
+        return self.folder / "w" / "ballot.json"
+
+    def seed_witness(self, holder: str, in_sync: tuple[str, ...], epoch: int) -> None:
+        """What `dispatch120 witness seed` does."""
+        words = ["--holder", holder, "--in-sync", *in_sync, "--epoch", str(epoch)]
+        if witness_main(["seed", "--config", str(self._witness_file), *words]):
+            raise PairFailed("the witness was not seeded")
+
+    async def start(self, name: str) -> None:
+        """Start one, and wait until it is up.
+
+        Raises:
+            PairFailed: it ended, or was silent.
+        """
+        if name == "w":
+            words = ["-m", "failover.witness", "serve", "--config", str(self._witness_file)]
+            command = [sys.executable, *words]
+        else:
+            command = self._command(name, self._prepared(name))
+        environment = {**self._environment.get(name, {}), MARK: f"{self._mark}:{name}"}
+        log = self.folder / f"{name}.log"
+        process = await spawn(self.nets.inside(name, command), log, environment)
+        self._running[name] = process
+        try:
+            async with asyncio.timeout(READY_S):
+                await until_ready(process)
+        except (TimeoutError, PairFailed) as fault:
+            said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise PairFailed(f"{name} is not up: {fault}: {said}") from None
+
+    def _prepared(self, node: str) -> Path:
+        folder = self.folder / node
+        folder.mkdir(parents=True, exist_ok=True)
+        config = LightConfig(
+            pair=pair_settings(node),
+            folder=str(self.journal_folder(node)),
+            listen=Address(host=LAN[node], port=COMMANDS),
+            alone_folder=str(folder / "alone") if self._beside else "",
+        )
+        path = folder / "light.json"
+        path.write_bytes(msgspec.json.encode(config))
+        return path
+
+    async def kill(self, name: str) -> None:
+        """Send SIGKILL to all of it, as a power cut would end it."""
+        self._signal(name, signal.SIGKILL)
+        await self._running.pop(name).wait()
+
+    def runs(self, name: str) -> bool:
+        """Whether it was started and not ended."""
+        return name in self._running
+
+    def pids(self, name: str) -> list[int]:
+        """All its processes, with its journal's server."""
+        return marked(f"{self._mark}:{name}", self.folder / name)
+
+    async def end_all(self) -> None:
+        """End everything that it started."""
+        for name in list(self._running):
+            await self.kill(name)
+
+    def journal_folder(self, node: str) -> Path:
+        """Where a machine's valkey-server lives."""
+        return self.folder / node / "journal"
+
+    def control_socket(self, node: str) -> Path:
+        """Where `pair status` asks."""
+        return self.journal_folder(node) / "pair.sock"
+
+    def journal(self, node: str) -> ValkeyJournal:
+        """A machine's journal, read beside it."""
+        url = unix_url(self.journal_folder(node) / "valkey.sock")
+        return ValkeyJournal(password_url(url, SECRET))
+
+    def client_command(self, per_s: float) -> tuple[list[str], dict[str, str]]:
+        """The command that gives commands to both machines, and its environment."""
+        places = [word for n in BOTH for word in (f"--{n}", f"{LAN[n]}:{COMMANDS}")]
+        words = ["-m", "simulators.pair_net.client", *places, "--per-s", str(per_s)]
+        return [sys.executable, *words], {}
+
+
+def _light(_node: str, settings: Path) -> list[str]:
+    return [sys.executable, "-m", "simulators.pair_net.light", str(settings)]
+
+
+def password_url(url: str, secret: str) -> str:
+    """A held journal's address with its password."""
+    return Replication(url, secret=secret, bind="127.0.0.1", port=JOURNAL).url
+
+
+async def spawn(
+    command: list[str], log: Path, environment: Mapping[str, str], *, read: bool = True
+) -> Process:
+    """A process whose faults go to its log, and its words too, unless they are to be read."""
+    with log.open("ab") as errors:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE if read else errors,
+            stderr=errors,
+            env={**os.environ, **environment},
+            limit=1 << 20,
+        )
+
+
+async def until_ready(process: Process) -> None:
+    """Until it says so.
+
+    Raises:
+        PairFailed: it ended before.
+    """
     while process.stdout is not None:
         line = await process.stdout.readline()
         if not line:

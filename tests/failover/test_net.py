@@ -1,5 +1,8 @@
 """The pair in networks of its own: cut wires, lost packets, machines back in bad order."""
 
+import os
+import random
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +12,8 @@ from simulators.pair_net.account import account
 from simulators.pair_net.bench import one_run
 from simulators.pair_net.faults import FAULTS, fault_named
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import BOTH, NetPair
+from simulators.pair_net.pair import BOTH, LightPair, NetPair
+from simulators.pair_net.soak import VEHICLES, report, soak
 
 WHY_NOT = refusal()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "namespaces are there")
@@ -20,7 +24,7 @@ SOON_S = 10.0
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[NetPair]:
-    async with Nets() as nets, NetPair(nets, tmp_path) as pair:
+    async with Nets() as nets, LightPair(nets, tmp_path) as pair:
         await pair.writer()
         yield pair
 
@@ -69,3 +73,22 @@ async def test_a_stale_standby_that_returns_first_refuses(pair: NetPair) -> None
     await pair.stop_client()
     found = await account(pair)
     assert found.whole, found
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+async def test_random_faults_under_load() -> None:
+    """Half an hour, or D120_SOAK_MINUTES, of whole machines; the seed is in what it prints."""
+    seed = int(os.environ.get("D120_SOAK_SEED", "") or random.randrange(1 << 24))
+    with tempfile.TemporaryDirectory(prefix="d120-soak-") as folder:  # sockets: a short path
+        found = await soak(
+            minutes=float(os.environ.get("D120_SOAK_MINUTES", "30")),
+            seed=seed,
+            light=False,
+            vehicles=VEHICLES,
+            folder=Path(folder),
+        )
+    print(report(found))  # noqa: T201
+    assert found.faults_count > 0
+    assert found.afterwards.acknowledged > 0
+    assert found.afterwards.whole, seed
