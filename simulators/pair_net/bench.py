@@ -28,8 +28,9 @@ from simulators.pair_net.account import (
 )
 from simulators.pair_net.faults import FAULTS, Fault, fault_named
 from simulators.pair_net.full import FullPair, make_region
+from simulators.pair_net.light_pair import LightPair
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import LightPair, NetPair
+from simulators.pair_net.pair import NetPair
 
 UNITS = 24
 """Of the region of whole machines: nobody drives."""

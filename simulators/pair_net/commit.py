@@ -17,8 +17,8 @@ import msgspec
 
 from simulators.pair_net.bench import tell
 from simulators.pair_net.light import Taken
+from simulators.pair_net.light_pair import LightPair
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import LightPair
 
 COMMITS_A_RUN = 500
 WARM = 100

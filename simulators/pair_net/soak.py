@@ -23,8 +23,9 @@ from simulators.pair_net.account import Account, account, longest_gap_s
 from simulators.pair_net.bench import tell
 from simulators.pair_net.faults import FAULTS, SILENT_FAULTS, Fault
 from simulators.pair_net.full import FullPair, make_region
+from simulators.pair_net.light_pair import LightPair
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import LightPair, NetPair, PairFailed, spawn, until_ready
+from simulators.pair_net.pair import NetPair, PairFailed, spawn, until_ready
 
 COMMANDS_PER_S = 10.0
 VEHICLES = 200

@@ -11,8 +11,9 @@ import pytest
 from simulators.pair_net.account import account
 from simulators.pair_net.bench import one_run
 from simulators.pair_net.faults import FAULTS, fault_named
+from simulators.pair_net.light_pair import LightPair
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import BOTH, LightPair, NetPair
+from simulators.pair_net.pair import BOTH, NetPair
 from simulators.pair_net.soak import VEHICLES, report, soak
 
 WHY_NOT = refusal()
