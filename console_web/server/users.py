@@ -103,6 +103,10 @@ class UsersStore:
         fresh.write_bytes(raw)
         fresh.replace(path)
 
+    def take(self, other: "UsersStore") -> None:
+        """Have the other's accounts from now on."""
+        self._users = {user.user: user for user in other.all()}
+
     def find(self, user: str) -> User | None:
         """The account of this name."""
         return self._users.get(user)

@@ -14,6 +14,7 @@ from dispatch.app.clock import SystemClock
 from dispatch.app.follower import FollowerRooms
 from dispatch.app.ground import Ground, load_ground
 from dispatch.app.pair import PairJournal
+from dispatch.app.pair_accounts import PairAccounts
 from dispatch.app.pair_alarms import pair_alarms_due
 from dispatch.app.pair_port import PairPort
 from dispatch.app.pair_signs import PairSigns
@@ -111,6 +112,12 @@ class PairCore:
         self.web = WebServer(
             self.ground, commands=self.port, journal=self.journal, health=signs.parts
         )
+        self._accounts = PairAccounts(
+            self.settings.users_path,
+            self.machine.courier,
+            self.web.users,
+            lambda: self.journal.writes,
+        )
         self.sequencer.on_commit(self._committed)
 
     async def run(self) -> None:
@@ -126,6 +133,7 @@ class PairCore:
             tasks.create_task(self._keep_alarms(), name="pair-alarms")
             tasks.create_task(self._tell_machines(), name="pair-machines")
             tasks.create_task(self._tell_viewers(), name="pair-viewers")
+            tasks.create_task(self._accounts.run(), name="pair-accounts")
             tasks.create_task(self._say_ready(), name="ready")
 
     async def _say_ready(self) -> None:
@@ -271,15 +279,16 @@ class PairCore:
     def machines(self) -> Machines:
         """Both machines, as this one knows them."""
         pair, node = self.settings.pair, self.settings.node
+        shown = self.hub.state.epoch  # screens drop what is older: never ahead of what they see
         if pair is None or self.machine.keeper is None:
-            return Machines(node=node, role="starting")
+            return Machines(node=node, role="starting", epoch=shown)
         status = self.machine.status()
         role = _ROLES.get(status.role, "switching")
         writer = {"active": node, "blocked": node, "standby": pair.peer}.get(role, "")
         return Machines(
             node=node,
             role=role,
-            epoch=status.epoch,
+            epoch=shown,
             writer=writer,
             in_sync=status.in_sync,
             lag=status.lag if status.in_sync else 0,

@@ -35,6 +35,8 @@ class WebServer:
         health: Callable[[], Awaitable[Mapping[str, PartHealth]]],
     ) -> None:
         settings = ground.settings
+        self.users = UsersStore.load(settings.users_path)
+        """Read at the start; of a pair, the follower's are kept like the writer's."""
         self._server: uvicorn.Server | None = None
         self._web = settings.web
         pair = settings.pair
@@ -43,7 +45,7 @@ class WebServer:
             WebDeps(
                 commands=commands,
                 hub=ground.hub,
-                users=UsersStore.load(settings.users_path),
+                users=self.users,
                 clock=ground.clock,
                 protocols=ground.protocols,
                 settings=WebSettings(

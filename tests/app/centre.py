@@ -83,9 +83,10 @@ def a_sequencer(
     *,
     kind: Callable[..., Sequencer] = Sequencer,
     clock: Clock | None = None,
+    **more: Any,
 ) -> Sequencer:
     store = snapshots or MemorySnapshotStore()
-    return kind(journal, store, clock or StepClock(), PROTOCOLS, CoreSettings())
+    return kind(journal, store, clock or StepClock(), PROTOCOLS, CoreSettings(), **more)
 
 
 async def become_writer(sequencer: Sequencer, journal: Any, node: str = "a") -> None:
