@@ -49,6 +49,10 @@ class CallBook:
         """Calls whose caller is still there, as `Welcome` lists them; a placed one once offered."""
         return [entry.call_ref for entry in self._calls.values() if not entry.over]
 
+    def adopt(self, call_ref: str) -> None:
+        """A conversation that outlived an earlier gateway: it goes on, and takes no orders."""
+        self._calls[call_ref] = Entry(call_ref=call_ref, worker="", since_ms=0, ordered=True)
+
     def busy(self, worker: str) -> bool:
         return any(entry.worker == worker for entry in self._calls.values())
 
@@ -121,6 +125,12 @@ class CallBook:
         entry.placed = None
         return [offered, connected]
 
+    def adopted_over(self, call_ref: str, at_ms: int, by: str, sip_code: int) -> list[gw.Report]:
+        """An adopted conversation has ended."""
+        reports = self._over(call_ref, at_ms, by, sip_code)
+        self._calls.pop(call_ref, None)
+        return reports
+
     def _over(self, call_ref: str, at_ms: int, by: str, sip_code: int) -> list[gw.Report]:
         entry = self._calls.get(call_ref)
         if entry is None or entry.over:
@@ -158,7 +168,7 @@ class CallBook:
         if isinstance(order, gw.OrderPlace):
             return self._place(order, idle, at_ms=at_ms, now_ms=now_ms)
         entry = self._calls.get(order.call_ref)
-        if entry is None or entry.over:
+        if entry is None or entry.over or not entry.worker:
             self.orders_unknown += 1
             return None, []
         entry.ordered = True

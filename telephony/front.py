@@ -42,6 +42,11 @@ class Front:
             await self._one_life()
             await asyncio.sleep(RESTART_S)
 
+    @property
+    def up(self) -> bool:
+        """Whether Kamailio answers."""
+        return self._up.is_set()
+
     async def ready(self) -> None:
         """Wait until it answers and knows its phones."""
         await self._up.wait()

@@ -15,6 +15,7 @@ RESTART_S_MIN = 0.1
 RESTART_S_MAX = 5.0
 STOP_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 10.0
+READY_STEP_S = 0.05
 UNSENT_BYTES_MAX = 1_000_000
 
 log = logging.getLogger(__name__)
@@ -86,14 +87,15 @@ class Pool:
             for slot in self.slots.values():
                 tasks.create_task(self._keep(slot), name=f"worker {slot.name}")
 
-    async def most_ready(self) -> None:
-        """Wait until every worker listens, or, after a while, until one does: the port of another
-        may still be held by a conversation that outlived an earlier gateway.
+    async def most_ready(self, *, held: int = 0) -> None:
+        """Wait until every worker listens but those whose ports are `held` by conversations that
+        outlived an earlier gateway; or, after a while, until one does.
         """
+        wanted = max(1, len(self.slots) - held)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                for slot in self.slots.values():
-                    await slot.ready.wait()
+                while sum(slot.ready.is_set() for slot in self.slots.values()) < wanted:  # noqa: ASYNC110 - any of them
+                    await asyncio.sleep(READY_STEP_S)
         except TimeoutError:
             log.warning("not all workers are ready; going on with those that are")
             await self.first_ready.wait()

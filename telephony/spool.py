@@ -62,6 +62,10 @@ class Spool:
         start = max(0, seq + 1 - self._pending[0].seq)
         return list(islice(self._pending, start, start + limit))
 
+    def pending(self) -> Sequence[Report]:
+        """All that was not acknowledged."""
+        return tuple(self._pending)
+
     def sync(self) -> None:
         """Make all that was appended durable."""
 

@@ -12,6 +12,7 @@ import secrets
 import signal
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ from dispatch.contracts import gateway as gw
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import CallRef
 from dispatch.contracts.ports import Clock
-from telephony import recordings
+from telephony import orphans, recordings
 from telephony import settings as gateway_settings
 from telephony import worker_messages as wire
 from telephony.activity import Activity
@@ -33,14 +34,23 @@ from telephony.pool import Pool
 from telephony.rtpengine import MediaBridge, packages_missing
 from telephony.settings import BrowserSettings, GatewaySettings
 from telephony.spool import DiskSpool, SpoolFull
+from telephony.waiting import WaitingPlaces
 
 TICK_S = 0.1
 MERGES_WAITING_MAX = 1000
 FRONT_WORK_MAX = 1000
-RETURNED = 0
+HANG_UP_S_MAX = 0.5
+ORPHANS_S = 0.5
 LEGS_SETTLE_S = 3.0
 
 log = logging.getLogger(__name__)
+
+
+class _Death(NamedTuple):
+    """A worker died in a call: where its phones' dialogs lead, and what the core must learn."""
+
+    sip_port: int
+    reports: list[gw.Report]
 
 
 class Supervisor:
@@ -68,7 +78,7 @@ class Supervisor:
             spool=self.spool,
             epochs=EpochStore(settings.spool_path / "epoch"),
             on_order=self._ordered,
-            calls=self.book.alive,
+            calls=self._calls,
             also=settings.link_also,
         )
         self.media = (
@@ -78,11 +88,17 @@ class Supervisor:
         )
         doors = (self.handover.port, self.media.port if self.media is not None else 0)
         self.front = Front(settings, clock, *doors) if settings.start_kamailio else None
+        self._adopted = orphans.found(self._live)
+        for orphan in self._adopted:
+            self.book.adopt(orphan.call_ref)
         self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
         self._unsynced = asyncio.Event()
-        self._front_work: asyncio.Queue[int] = asyncio.Queue(FRONT_WORK_MAX)
+        self._returned: asyncio.Queue[None] = asyncio.Queue(FRONT_WORK_MAX)
+        self._deaths: asyncio.Queue[_Death] = asyncio.Queue(FRONT_WORK_MAX)
         self._stop = asyncio.Event()
+        self._places = WaitingPlaces()
         self.reports_lost = 0
+        self._end_what_was_cut()
 
     def stop(self) -> None:
         """End all calls and leave."""
@@ -100,6 +116,8 @@ class Supervisor:
                     tasks.create_task(self._tick(), name="tick"),
                     tasks.create_task(self._sync(), name="sync"),
                     tasks.create_task(self._tell_front(), name="front"),
+                    tasks.create_task(self._bury(), name="deaths"),
+                    tasks.create_task(self._watch_orphans(), name="orphans"),
                     tasks.create_task(self._merge_all(), name="merge"),
                 ]
                 self._sweep()
@@ -119,7 +137,7 @@ class Supervisor:
     async def _start(self, tasks: asyncio.TaskGroup, running: list[asyncio.Task[None]]) -> None:
         if self.media is not None:
             running.append(tasks.create_task(self.media.run(), name="rtpengine"))
-        await self.pool.most_ready()
+        await self.pool.most_ready(held=len(self._adopted))
         if self.media is not None:
             await self.media.ready()
         if self.front is not None:
@@ -153,7 +171,7 @@ class Supervisor:
         for report in self.book.heard(worker, line, self._clock.monotonic_ms()):
             self._report(report)
         if isinstance(line, wire.Ready) and self.pool.slots[worker].starts > 1:
-            self._front_later(RETURNED)
+            self._worker_returned()
         if isinstance(line, wire.Closed):
             self.pool.call_over(worker)
             self._merge_later(line.call_ref)
@@ -181,27 +199,77 @@ class Supervisor:
     def _died(self, worker: str) -> None:
         self.handover.died(worker)
         call_ref, reports = self.book.worker_died(worker, self._clock.now_ms())
-        for report in reports:
+        if not call_ref:
+            return
+        death = _Death(self.pool.slots[worker].settings.sip_port, reports)
+        try:
+            self._deaths.put_nowait(death)
+        except asyncio.QueueFull:
+            log.warning("kamailio has too much to do; a dead worker's call is not cleared")
+            self._tell_of(death)
+        self._merge_later(call_ref)
+
+    def _calls(self) -> list[str]:
+        """Calls that are not over for the core: also those whose end waits in the spool, else it
+        would take them for lost.
+        """
+        ending = (r.call_ref for r in self.spool.pending() if isinstance(r, gw.Ended))
+        return list(dict.fromkeys((*self.book.alive(), *ending)))
+
+    def _end_what_was_cut(self) -> None:
+        """A call of an earlier boot that the core is still to hear of, and that is no more."""
+        waiting = self.spool.pending()
+        known = {r.call_ref for r in waiting if isinstance(r, gw.Ended)} | set(self.book.alive())
+        for call_ref in [r.call_ref for r in waiting if isinstance(r, gw.Offered)]:
+            if call_ref not in known:
+                at_ms = self._clock.now_ms()
+                self._report(gw.Ended(seq=0, at_ms=at_ms, call_ref=call_ref, by="system"))
+
+    async def _watch_orphans(self) -> None:
+        """Tell how conversations ended that an earlier gateway began."""
+        while True:
+            for orphan in orphans.found(self._live):
+                if not orphan.by:
+                    continue
+                at_ms = self._clock.now_ms()
+                for report in self.book.adopted_over(
+                    orphan.call_ref, at_ms, orphan.by, orphan.sip_code
+                ):
+                    self._report(report)
+                orphans.forget(self._live, orphan.call_ref)
+                self._merge_later(orphan.call_ref)
+            await asyncio.sleep(ORPHANS_S)
+
+    async def _bury(self) -> None:
+        """First the phones are hung up, so that they can be rung; then the core hears of it, and
+        rings the caller back.
+        """
+        while True:
+            death = await self._deaths.get()
+            if self.front is not None:
+                try:
+                    async with asyncio.timeout(HANG_UP_S_MAX):
+                        await self.front.worker_died(death.sip_port)
+                except TimeoutError:
+                    log.warning("kamailio does not answer; a dead worker's phones are not hung up")
+            self._tell_of(death)
+
+    def _tell_of(self, death: _Death) -> None:
+        for report in death.reports:
             self._report(report)
-        if call_ref:
-            self._front_later(self.pool.slots[worker].settings.sip_port)
-            self._merge_later(call_ref)
 
     async def _tell_front(self) -> None:
         while self.front is not None:
-            sip_port = await self._front_work.get()
-            if sip_port == RETURNED:
-                await self.front.worker_returned()
-            else:
-                await self.front.worker_died(sip_port)
+            await self._returned.get()
+            await self.front.worker_returned()
 
-    def _front_later(self, work: int) -> None:
+    def _worker_returned(self) -> None:
         if self.front is None:
             return
         try:
-            self._front_work.put_nowait(work)
+            self._returned.put_nowait(None)
         except asyncio.QueueFull:
-            log.warning("kamailio has too much to do; a dead worker's call is not cleared")
+            log.warning("kamailio has too much to do; a worker that is back waits for its reload")
 
     async def _follow_core(self, front: Front) -> None:
         """Open or close the front as the core comes and goes; said again until it is done."""
@@ -230,6 +298,19 @@ class Supervisor:
     # ---- orders
 
     def _ordered(self, order: gw.Order) -> None:
+        now_ms = self._clock.monotonic_ms()
+        match order:
+            case gw.OrderPlace() if not self._lines() and self._places.put(order, now_ms):
+                return
+            case _:
+                self._order(order)
+
+    def _lines(self) -> int:
+        """How many calls could be placed now."""
+        up = self.front is None or self.front.up
+        return len(self.pool.idle(self.book.busy)) if up else 0
+
+    def _order(self, order: gw.Order) -> None:
         todo, reports = self.book.order(
             order,
             self.pool.idle(self.book.busy),
@@ -255,6 +336,8 @@ class Supervisor:
             away = not self.link.connected
             limit_s = settings.hold_core_away_s if away else settings.hold_unattended_s
             now_ms = self._clock.monotonic_ms()
+            for order in self._places.take(now_ms, free=self._lines()):
+                self._order(order)
             for todo in self.book.unattended(now_ms, round(limit_s * 1000)):
                 self._do(todo)
 

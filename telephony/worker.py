@@ -18,7 +18,9 @@ from pathlib import Path
 import msgspec
 import pjsua2 as pj
 
+from telephony import orphans
 from telephony import worker_messages as wire
+from telephony.orphans import Orphan
 from telephony.sip_message import read_invite
 from telephony.worker_call import LEGS_MAX, EmergencyCall
 from telephony.worker_legs import CALLER, Leg, LegEvent
@@ -51,6 +53,7 @@ class Worker:
         self._line.settimeout(None)
         self._inbox = b""
         self._orphan = False
+        self._noted = False
         self._stopping = False
         self._packets = -1
         self._silent_since_ms = 0
@@ -187,11 +190,26 @@ class Worker:
         if not call.joined:
             call.release("system")
             return
+        if not self._noted:
+            self._noted = True
+            orphan = Orphan(call_ref=call.call_ref, pid=os.getpid())
+            orphans.note(Path(self._settings.live_dir), orphan)
         packets = call.packets_heard()
         if packets != self._packets:
             self._packets, self._silent_since_ms = packets, now_ms
         elif now_ms - self._silent_since_ms > ORPHAN_SILENCE_MS:
             call.release("system")
+
+    def _note(self, message: wire.FromWorker) -> None:
+        """Leave word for the next supervisor."""
+        if self._noted and isinstance(message, wire.Over):
+            over = Orphan(
+                call_ref=message.call_ref,
+                pid=os.getpid(),
+                by=message.by,
+                sip_code=message.sip_code,
+            )
+            orphans.note(Path(self._settings.live_dir), over)
 
     def _shut_down(self) -> None:
         self._endpoint.hangupAllCalls()
@@ -263,6 +281,7 @@ class Worker:
 
     def _tell(self, message: wire.FromWorker) -> None:
         if self._orphan:
+            self._note(message)
             return
         try:
             self._line.sendall(self._encoder.encode(message) + b"\n")

@@ -40,6 +40,8 @@ from telephony.geolocation import best_presence
 
 ORDERS_MAX = 1000
 AWAY_MS_MAX = 3000
+LOST_MS = 2000
+"""A machine that died takes its calls along: so long after a takeover they are rung back."""
 WATCH_S = 0.5
 GATEWAY = Actor(role=Role.SYSTEM, id="gateway")
 WAITING = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
@@ -53,7 +55,7 @@ class TelephonyDesk:
 
     Of a pair there are two: one's own, and the other machine's (`drains`), which is served for as
     long as calls are there. Each desk looks after the calls whose references begin with its
-    gateway's name. Calls at the other one that cannot be reached for 3 s are lost.
+    gateway's name. Calls at the other one that cannot be reached for 2 s are lost.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class TelephonyDesk:
         while True:
             await asyncio.sleep(WATCH_S)
             if self._drains:
-                if self._link.away_ms > AWAY_MS_MAX:
+                if self._link.away_ms > LOST_MS:
                     await self._end_lost(frozenset(), even_young=True)
                 continue
             stands = "gateway_away" in self.state.alarms

@@ -251,6 +251,20 @@ class CallbackRequested(Event, frozen=True, tag="callback_requested.v1"):
     seat_id: SeatId
 
 
+class CallbackStarted(Event, frozen=True, tag="callback_started.v1"):
+    """Nobody asked: a caller whom a machine lost is rung back, the seat's phone first, then
+    `number`. `call_id` is the new call, `callback_of` the lost one, `attempt` counts from 1.
+    `CallConnected` follows, or `CallEnded` with the cause.
+    """
+
+    call_id: CallId
+    call_ref: CallRef
+    callback_of: CallId
+    number: str
+    seat_id: SeatId
+    attempt: int
+
+
 class CallbackSettled(Event, frozen=True, tag="callback_settled.v1"):
     """An abandoned call needs no more: rung back, or put aside with a reason."""
 
@@ -669,6 +683,7 @@ AnyEvent = (
     | CallEnded
     | CallReleaseRequested
     | CallbackRequested
+    | CallbackStarted
     | CallbackSettled
     | CallLanguageSet
     | CallForwardRequested

@@ -8,15 +8,17 @@ the order does not change while people wait, and nobody waits for ever.
 from collections.abc import Iterable
 
 from dispatch.contracts import events as ev
-from dispatch.contracts.ids import CallId
+from dispatch.contracts.ids import CallId, CallRef
 from dispatch.contracts.things import QueuePlan, SeatEntry, SeatGroup
 from dispatch.contracts.words import CallClass, CallState, SeatState
-from dispatch.core.draft import Draft
+from dispatch.core.draft import CoreSettings, Draft
+from dispatch.core.numbers import DIALABLE
 from dispatch.core.state import Call, Seat, State
 
 WAITING = (CallState.OFFERED, CallState.QUEUED, CallState.RINGING)
 QUEUED = (CallState.OFFERED, CallState.QUEUED)
 """Who waits and rings nowhere."""
+OVER = (CallState.ENDED, CallState.ABANDONED)
 WORKING = (SeatState.FREE, SeatState.RINGING, SeatState.TALKING, SeatState.AFTER_CALL)
 _FIRST_GROUP = SeatGroup(group_id="")  # type: ignore[arg-type]  # the group of seats without one
 
@@ -128,8 +130,72 @@ def _earliest_ring_ms(state: State, call: Call) -> int:
 # ---- decisions
 
 
+def lost_callers(state: State, settings: CoreSettings, at_ms: int) -> list[Call]:
+    """Whom a machine lost and who is to be rung back now by itself, first ring first. Not who is
+    being rung, or is on the line again.
+    """
+    due = [c for c in state.calls.values() if c.lost and _rung_back(c, settings, at_ms)]
+    if not due:
+        return []
+    on_the_line = {c.caller_number for c in state.calls.values() if c.state not in OVER}
+    once = {c.caller_number: c for c in sorted(due, key=_first_ring, reverse=True)}
+    return sorted((c for n, c in once.items() if n not in on_the_line), key=_first_ring)
+
+
+def _first_ring(call: Call) -> tuple[int, CallId]:
+    return call.first_ring_at_ms, call.call_id
+
+
+def _rung_back(call: Call, settings: CoreSettings, at_ms: int) -> bool:
+    tried_at_ms, lost_at_ms = call.callback_tried_at_ms, call.ended_at_ms
+    return (
+        call.callback_pending
+        and not call.callback_by_hand
+        and call.callback_call_id is None
+        and call.callback_tries < settings.callback_tries
+        and (tried_at_ms is None or at_ms - tried_at_ms >= settings.callback_pause_ms)
+        and (lost_at_ms is None or at_ms - lost_at_ms <= settings.callback_window_ms)
+        and DIALABLE.match(call.caller_number) is not None
+    )
+
+
+def _ring_back(draft: Draft) -> None:
+    """Callers whom a machine lost go before all others. The seat's phone is rung first: somebody is
+    there when the caller answers.
+    """
+    for lost in lost_callers(draft.state, draft.context.settings, draft.at_ms):
+        seat = _seat_for(draft, lost)
+        if seat is None:
+            continue
+        call_id = CallId(draft.number("C"))
+        draft.add(
+            ev.CallbackStarted(
+                call_id=call_id,
+                call_ref=CallRef(f"gw-{draft.state.node}-back-{call_id}"),
+                callback_of=lost.call_id,
+                number=lost.caller_number,
+                seat_id=seat.seat_id,
+                attempt=lost.callback_tries + 1,
+            )
+        )
+        incident = draft.state.incidents.get(lost.incident_id) if lost.incident_id else None
+        if incident is not None and incident.closed_at_ms is None:
+            draft.add(ev.CallLinked(call_id=call_id, incident_id=incident.incident_id))
+
+
+def _seat_for(draft: Draft, lost: Call) -> Seat | None:
+    """Where he was talking, if it is free, and has not failed to reach him; else as for any."""
+    own = draft.state.seats.get(lost.seat_id) if lost.seat_id is not None else None
+    if own is not None and own.state is SeatState.FREE and own.seat_id not in lost.missed:
+        return own
+    return next(iter(eligible(draft.state, lost, draft.at_ms)), None)
+
+
 def pair(draft: Draft) -> None:
-    """Offer the callers in line to the seats they may have; queue who finds none."""
+    """Ring back whom a machine lost, then offer the callers in line to the seats they may have;
+    queue who finds none.
+    """
+    _ring_back(draft)
     for call in in_line(draft.state):
         seat_rings = call.seat_id is not None and (
             draft.state.seats[call.seat_id].call_id == call.call_id

@@ -9,14 +9,13 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.ids import CallId, CallRef, IncidentId, SeatId
 from dispatch.contracts.words import CallClass, CallState, SeatState
-from dispatch.core import incidents, locating, plan, tally
-from dispatch.core.acd import WAITING, pair, placed
+from dispatch.core import callbacks, incidents, locating, plan, tally
+from dispatch.core.acd import OVER, WAITING, pair, placed
 from dispatch.core.draft import Draft
 from dispatch.core.numbers import counted
 from dispatch.core.seats import begin_after_call, free_seat, open_seat, put_seat
 from dispatch.core.state import Call, Seat, State
 
-OVER = (CallState.ENDED, CallState.ABANDONED)
 LOST_BY = "system"
 """Who ended a call that nobody meant to end."""
 
@@ -105,7 +104,9 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                     state=CallState.ENDED,
                     ended_at_ms=at_ms,
                     lost=lost,
-                    callback_pending=lost and bool(call.caller_number),
+                    callback_pending=lost
+                    and bool(call.caller_number)
+                    and not callbacks.reaching(call),  # the one who was lost is still to be rung
                 ),
             )
         case ev.CallReleaseRequested() | ev.CallbackRequested():
@@ -182,13 +183,12 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
             callback_of=command.callback_of,
             call_class=call_class,
             language=plan.language_of(state, command.caller_number, command.called),
-            resumed=original is not None
-            or (earlier is not None and earlier.lost and earlier.callback_pending),
+            resumed=original is not None or callbacks.awaited(state, command.caller_number),
         )
     )
     if original is not None and original.callback_pending:
         draft.add(ev.CallbackSettled(call_id=original.call_id, reason="rung_back"))
-    _settle_earlier(draft, draft.state.calls[call_id])
+    callbacks.called_again(draft, draft.state.calls[call_id])
     if linked is not None:
         draft.add(ev.CallLinked(call_id=call_id, incident_id=linked))
     elif location is not None:
@@ -196,14 +196,6 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
     locating.join_waiting(draft, call_id)
     if command.callback_of is None:
         pair(draft)
-
-
-def _settle_earlier(draft: Draft, call: Call) -> None:
-    """Who is on the line again need not be rung back."""
-    for other in tuple(draft.state.calls.values()):
-        same = call.caller_number and other.caller_number == call.caller_number
-        if same and other.callback_pending and other.call_id != call.call_id:
-            draft.add(ev.CallbackSettled(call_id=other.call_id, reason="called_again"))
 
 
 def _earlier_call_of(state: State, number: str, *, placed: bool) -> Call | None:
@@ -245,6 +237,7 @@ def connect(draft: Draft, command: cmd.ConnectCall) -> None:
         return
     if draft.state.calls[call.call_id].connected_at_ms is None:
         draft.add(ev.CallConnected(call_id=call.call_id, seat_id=command.seat_id))
+        callbacks.reached(draft, call)
     pair(draft)
 
 
@@ -271,7 +264,9 @@ def end(draft: Draft, command: cmd.EndCall) -> None:
         return
     if call.state in (CallState.ANSWERED, CallState.FORWARDED):
         draft.add(ev.CallEnded(call_id=call.call_id, by=command.by, sip_code=command.sip_code))
-        if command.by != LOST_BY:
+        if callbacks.reaching(call):
+            callbacks.failed(draft, call, command.sip_code)
+        elif command.by != LOST_BY:
             begin_after_call(draft, call.seat_id)
     else:
         wait_ms = max(0, draft.at_ms - call.first_ring_at_ms)
@@ -283,6 +278,7 @@ def end(draft: Draft, command: cmd.EndCall) -> None:
         )
         if by != LOST_BY:  # it was not the caller's will: he is rung back about the same thing
             incidents.close_if_untouched(draft, call.incident_id, call)
+    callbacks.lost_beside_another(draft, call)
     incidents.close_if_finished(draft, call.incident_id)
     pair(draft)
 
@@ -344,26 +340,6 @@ def hang_up(draft: Draft, command: cmd.HangUpCall) -> None:
     call = _known(draft.state, command.call_id)
     if call.state not in OVER:
         draft.add(ev.CallReleaseRequested(call_id=call.call_id))
-
-
-def call_back(draft: Draft, command: cmd.CallBack) -> None:
-    """Ring an abandoned or ended call's number."""
-    call = _known(draft.state, command.call_id)
-    if call.state not in OVER:
-        raise CommandRefused("call_not_over", field="call_id", detail="the caller is on the line")
-    if not call.caller_number:
-        raise CommandRefused("number_unknown", field="call_id", detail="no caller number came")
-    open_seat(draft, command.seat_id)
-    draft.add(ev.CallbackRequested(call_id=call.call_id, seat_id=command.seat_id))
-
-
-def settle_callback(draft: Draft, command: cmd.SettleCallback) -> None:
-    """Put an abandoned call aside."""
-    call = _known(draft.state, command.call_id)
-    if not command.reason:
-        raise CommandRefused("reason_needed", field="reason", detail="say why it is put aside")
-    if call.callback_pending:
-        draft.add(ev.CallbackSettled(call_id=call.call_id, reason=command.reason))
 
 
 def set_language(draft: Draft, command: cmd.SetCallLanguage) -> None:

@@ -15,6 +15,7 @@ from dispatch.contracts.events import Record
 from dispatch.core import (
     acd,
     arrivals,
+    callbacks,
     calls,
     forward,
     incidents,
@@ -187,9 +188,9 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
         case cmd.HangUpCall():
             calls.hang_up(draft, command)
         case cmd.CallBack():
-            calls.call_back(draft, command)
+            callbacks.call_back(draft, command)
         case cmd.SettleCallback():
-            calls.settle_callback(draft, command)
+            callbacks.settle_callback(draft, command)
         case cmd.SetCallLanguage():
             calls.set_language(draft, command)
         case cmd.SetSurge():

@@ -17,6 +17,12 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A seat that has not answered after this gives the call to the next (95 % within 10 s)."""
     after_call_ms: int = 0
     """A seat has so long for the papers after each call; 0: it is free at once."""
+    callback_tries: int = 5
+    """A caller whom a machine lost is rung back by itself so often; 0: only by a person."""
+    callback_pause_ms: int = 3_000
+    """So long after a call-back that did not come to be it is tried again."""
+    callback_window_ms: int = 900_000
+    """So long after the loss it is tried by itself."""
     forward_limit_ms: int = 30_000
     """A partner centre that has not answered after this is given up."""
     acknowledge_limit_ms: int = 60_000

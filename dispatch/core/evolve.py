@@ -12,6 +12,7 @@ from dispatch.contracts.errors import invariant
 from dispatch.contracts.events import Record
 from dispatch.core import (
     arrivals,
+    callbacks,
     calls,
     forward,
     incidents,
@@ -71,7 +72,10 @@ def _fold(state: State, record: Record) -> State:
             | ev.CallLinked()
             | ev.RecordingStored()
         ):
-            return talk.settled(calls.fold(state, event, at_ms), event, at_ms)
+            plain = talk.settled(calls.fold(state, event, at_ms), event, at_ms)
+            return callbacks.settled(plain, event, at_ms)
+        case ev.CallbackStarted():
+            return callbacks.fold(state, event, at_ms)
         case (
             ev.CallHeld()
             | ev.CallResumed()

@@ -1,8 +1,15 @@
-"""Numbers of the day: `<prefix>-<yyyymmdd>-<n>`, remembered so that none is given twice."""
+"""Numbers of the day: `<prefix>-<yyyymmdd>-<n>`, remembered so that none is given twice; and what
+can be dialled.
+"""
+
+import re
 
 from msgspec.structs import replace
 
 from dispatch.core.state import State
+
+DIALABLE = re.compile(r"^\+?[0-9*#]{3,32}$")
+"""What a trunk is asked for."""
 
 
 def counted(state: State, numbered_id: str) -> State:

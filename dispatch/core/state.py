@@ -113,6 +113,13 @@ class Call(Fact, frozen=True):
     repeat_of: CallId | None = None
     callback_of: CallId | None = None
     callback_pending: bool = False
+    callback_call_id: CallId | None = None
+    """The call by which he is being rung back at this moment, by itself."""
+    callback_tries: int = 0
+    """How often that was tried."""
+    callback_tried_at_ms: int | None = None
+    callback_by_hand: bool = False
+    """Somebody stopped it: only a person rings him now."""
     recording: str = ""
     subscriber: Subscriber | None = None
     link: LocationLink | None = None

@@ -10,6 +10,7 @@ from dispatch.contracts.ids import CallId, CallRef, SeatId, UserId
 from dispatch.contracts.words import LISTENING, CallState, PartyMode, SeatState
 from dispatch.core import acd, incidents
 from dispatch.core.draft import Draft
+from dispatch.core.numbers import DIALABLE
 from dispatch.core.seats import begin_after_call, open_seat
 from dispatch.core.state import Call, Party, State
 from dispatch.core.talk import listener_at, party_of
@@ -18,7 +19,6 @@ LEGS_MAX = 4
 """As many as a gateway's worker holds: caller, seat, and two further parties."""
 METRONOME_PER_MIN_MIN = 100
 """Chest compressions, 100 to 120 a minute: docs/sources.md."""
-NUMBER = re.compile(r"^\+?[0-9*#]{3,32}$")
 READY = (SeatState.FREE, SeatState.AFTER_CALL)
 """What a seat must be so that a colleague can be put through to it."""
 
@@ -121,7 +121,7 @@ def _whom(draft: Draft, call: Call, number: str, seat_id: SeatId | None) -> str:
 
 def _dialable(number: str) -> str:
     bare = re.sub(r"[\s()-]", "", number)
-    if not NUMBER.match(bare):
+    if not DIALABLE.match(bare):
         raise CommandRefused("number_bad", field="number", detail="3 to 32 digits, * and #")
     return bare
 

@@ -98,7 +98,10 @@ class CallView(Entity, frozen=True):
     repeat_of: CallId | None = None
     callback_of: CallId | None = None
     callback_pending: bool = False
-    """An abandoned call that nobody has rung back yet."""
+    """An abandoned or lost call that nobody has rung back yet."""
+    callback_call_id: CallId | None = None
+    """He is being rung back now, by itself, with this call."""
+    callback_tries: int = 0
     earlier_calls: int = 0
     recorded: bool = False
     outgoing: bool = False

@@ -117,7 +117,9 @@ class IncidentHistory:
             case ev.CallOffered():
                 address = event.location.address if event.location else ""
                 self._await(event.call_id, _CallLine(event.caller_number, address, []))
-            case ev.CallOutStarted():  # whom we dialled is not the incident's caller
+            case (
+                ev.CallOutStarted() | ev.CallbackStarted()
+            ):  # whom we dialled is not the incident's caller
                 self._await(event.call_id, _CallLine("", "", []))
             case ev.CallLinked(incident_id=incident_id, call_id=call_id):
                 self._join(call_id, incident_id)

@@ -111,6 +111,8 @@ def call_view(state: State, call_id: CallId) -> CallView | None:
         repeat_of=call.repeat_of,
         callback_of=call.callback_of,
         callback_pending=call.callback_pending,
+        callback_call_id=call.callback_call_id,
+        callback_tries=call.callback_tries,
         earlier_calls=_earlier_calls(state, call),
         recorded=bool(call.recording),
         subscriber=call.subscriber,

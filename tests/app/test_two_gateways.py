@@ -66,7 +66,7 @@ async def test_our_own_gateway_says_nothing_of_the_others_calls_and_the_other_ke
 async def test_calls_of_a_gateway_that_died_with_its_machine_are_lost_and_known_to_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(telephony, "AWAY_MS_MAX", 300)
+    monkeypatch.setattr(telephony, "LOST_MS", 300)
     journal = MemoryJournal()
     async with FakeGateway("tcp:127.0.0.1:0", SECRET, gateway_id="gw-b") as theirs:
         call_id = await a_call_at_b(journal, theirs)

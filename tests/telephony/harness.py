@@ -179,8 +179,8 @@ async def gateway(**overrides: object) -> AsyncIterator[Gateway]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.asynccontextmanager
-async def running(made: GatewaySettings) -> AsyncIterator[Gateway]:
+async def begun(made: GatewaySettings) -> Gateway:
+    """A gateway that takes calls; whoever began it ends it."""
     config = made.data_path / "gateway.json"
     config.write_bytes(msgspec.json.encode(made))
     errors = made.data_path / "stderr"
@@ -189,24 +189,41 @@ async def running(made: GatewaySettings) -> AsyncIterator[Gateway]:
             sys.executable, "-m", "telephony.supervisor", "--config", str(config),
             "--end-with-parent", stdout=asyncio.subprocess.PIPE, stderr=out,
         )  # fmt: skip
+    one = Gateway(made, process)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(30):
             line = await process.stdout.readline()
         assert line.startswith(b"ready "), errors.read_text()
-        yield Gateway(made, process)
+    except BaseException:
+        await ended(one)
+        raise
+    return one
+
+
+@contextlib.asynccontextmanager
+async def running(made: GatewaySettings) -> AsyncIterator[Gateway]:
+    one = await begun(made)
+    try:
+        yield one
     finally:
-        if process.returncode is None:
-            process.terminate()
-        try:
-            async with asyncio.timeout(15):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
+        await ended(one)
+
+
+async def ended(one: Gateway) -> None:
+    """End it as an operator does, and wait until nothing of it is left."""
+    made, process = one.settings, one.process
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(15):
             await process.wait()
-            raise
-        sys.stderr.write(errors.read_text())
-        await until(lambda: not left_behind(made.data_path))
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    sys.stderr.write((made.data_path / "stderr").read_text())
+    await until(lambda: not left_behind(made.data_path))
 
 
 @contextlib.asynccontextmanager

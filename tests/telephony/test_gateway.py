@@ -262,8 +262,8 @@ async def test_an_unacknowledged_report_survives_the_gateways_end() -> None:
         async with running(one.settings), connected(one.settings) as core:
             offered = await core.expect(gw.Offered)
             assert offered.caller_number == "13800001111"
-            assert core.link.welcome is not None
-            assert core.link.welcome.calls == ()
+            ended = await core.expect(gw.Ended)
+            assert (ended.call_ref, ended.by) == (offered.call_ref, "system")
 
 
 async def test_a_seat_that_does_not_answer_is_reported_and_another_takes_the_call() -> None:

@@ -35,8 +35,8 @@ def test_a_call_out_belongs_to_its_incidents_story_from_its_first_moment() -> No
     out = cmd.CallOut(number="09962023456", seat_id=OTHER_SEAT, incident_id=incident_id)
     story.do(out)
     out_id = story.created
-    story.do(cmd.ConnectCall(call_ref=f"out-{out_id}", seat_id=OTHER_SEAT))
-    story.do(cmd.EndCall(call_ref=f"out-{out_id}", by="caller"))
+    story.do(cmd.ConnectCall(call_ref=f"gw-a-out-{out_id}", seat_id=OTHER_SEAT))
+    story.do(cmd.EndCall(call_ref=f"gw-a-out-{out_id}", by="caller"))
     history = IncidentHistory()
     records = [record for _, record, _ in story.decided]
     for record in records:

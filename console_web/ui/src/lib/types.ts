@@ -324,6 +324,8 @@ export interface CallView {
   repeat_of?: string;
   callback_of?: string;
   callback_pending?: boolean;
+  callback_call_id?: string;
+  callback_tries?: number;
   earlier_calls?: number;
   recorded?: boolean;
   outgoing?: boolean;
@@ -359,6 +361,17 @@ export interface CallbackSettled {
   type: "callback_settled.v1";
   call_id: string;
   reason: string;
+}
+
+/** Nobody asked: a caller whom a machine lost is rung back, the seat's phone first, then `number`. `call_id` is the new call, `callback_of` the lost one, `attempt` counts from 1. `CallConnected` follows, or `CallEnded` with the cause. */
+export interface CallbackStarted {
+  type: "callback_started.v1";
+  call_id: string;
+  call_ref: string;
+  callback_of: string;
+  number: string;
+  seat_id: string;
+  attempt: number;
 }
 
 /** The call's location is known, or better than before. `link_id` is set when it came by the link that was sent. */
@@ -1620,6 +1633,7 @@ export type AnyEvent =
   | CallEnded
   | CallReleaseRequested
   | CallbackRequested
+  | CallbackStarted
   | CallbackSettled
   | CallLanguageSet
   | CallForwardRequested

@@ -1,0 +1,54 @@
+"""Conversations that outlive their gateway. A worker without a supervisor goes on while anybody
+speaks; a file beside the recording tells the next supervisor of it, and how it ended.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+SUFFIX = ".orphan"
+WORKER = b"telephony.worker"
+
+
+class Orphan(msgspec.Struct, frozen=True, kw_only=True):
+    """One such conversation. `by` is empty while it goes on."""
+
+    call_ref: str
+    pid: int
+    by: str = ""
+    sip_code: int = 0
+
+
+def note(live_dir: Path, orphan: Orphan) -> None:
+    """Write it, or how it ended, in place of what stood there."""
+    path = live_dir / f"{orphan.call_ref}{SUFFIX}"
+    new = path.with_suffix(".new")
+    new.write_bytes(msgspec.json.encode(orphan))
+    new.replace(path)
+
+
+def found(live_dir: Path) -> list[Orphan]:
+    """All that are noted; one whose worker died without a word ended by `system`."""
+    orphans = []
+    for path in sorted(live_dir.glob(f"*{SUFFIX}")):
+        try:
+            orphan = msgspec.json.decode(path.read_bytes(), type=Orphan)
+        except (OSError, msgspec.DecodeError):
+            orphan = Orphan(call_ref=path.name.removesuffix(SUFFIX), pid=0)
+        if not orphan.by and not _runs(orphan.pid):
+            orphan = msgspec.structs.replace(orphan, by="system")
+        orphans.append(orphan)
+    return orphans
+
+
+def forget(live_dir: Path, call_ref: str) -> None:
+    """Its end has been told."""
+    (live_dir / f"{call_ref}{SUFFIX}").unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    """Whether this process is a worker: ids are given again."""
+    try:
+        return pid > 0 and WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
