@@ -15,6 +15,7 @@ from telephony.clock import SystemClock
 
 BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 2.0
+CONNECT_S_MAX = 3.0
 WELCOME_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 5.0
 SILENCE_S_MAX = 3.0
@@ -121,7 +122,8 @@ class GatewayLink:
             await self._write(self._writer, order)
 
     async def _one_connection(self, on_report: OnReport, on_welcome: OnWelcome | None) -> bool:
-        reader, writer = await framing.connect(self._address)
+        async with asyncio.timeout(CONNECT_S_MAX):
+            reader, writer = await framing.connect(self._address)
         self._writer = writer
         writer.write(framing.encode(self._hello))
         async with asyncio.timeout(WELCOME_TIMEOUT_S):

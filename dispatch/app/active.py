@@ -39,7 +39,7 @@ from dispatch.contracts.commands import (
     RaiseAlarm,
     Tick,
 )
-from dispatch.contracts.errors import Dispatch120Error
+from dispatch.contracts.errors import Dispatch120Error, JournalUnavailable
 from dispatch.contracts.ids import CallRef, HospitalId, SeatId, UnitId
 from dispatch.core.state import State
 from dispatch.hospital.delivery import FeedDelivery, LinkHealth
@@ -48,6 +48,7 @@ from dispatch.views.scope import Viewer
 from telephony.client import GatewayLink
 
 TICK_S = 1.0
+FIRST_AGAIN_S = 0.1
 
 log = structlog.get_logger("core")
 
@@ -220,10 +221,10 @@ class ActiveRooms:
         listener = AdmissionListener(clock=clock, admit=self.feeds.admit)
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self.give("register", LoadRegister(register=self._ground.register))
-                await self.give("seats", ConfigureSeats(plan=plan))
+                await self._give_first("register", LoadRegister(register=self._ground.register))
+                await self._give_first("seats", ConfigureSeats(plan=plan))
                 for command in first:
-                    await self.give("journal", command)
+                    await self._give_first("journal", command)
                 self._perform_again()
                 tasks.create_task(self.allocation.run(), name="allocation")
                 for desk in (self.telephony, *self._drained):
@@ -242,6 +243,18 @@ class ActiveRooms:
         for issued in state.pending.values():
             self._perform(replace(issued, epoch=state.epoch))
         self.vehicles.forget_old()
+
+    async def _give_first(self, kind: str, command: AnyCommand) -> None:
+        """A journal that is away for a moment only delays the desks."""
+        envelope = Envelope(command_id=self.ids.next(kind), actor=SYSTEM_ACTOR, body=command)
+        while True:
+            try:
+                await self._ground.sequencer.submit(envelope)
+            except JournalUnavailable as fault:
+                log.warning("desks_wait", fault=str(fault))
+                await asyncio.sleep(FIRST_AGAIN_S)
+            else:
+                return
 
     async def give(self, kind: str, command: AnyCommand) -> None:
         """One of the system's own commands."""

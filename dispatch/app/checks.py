@@ -187,6 +187,12 @@ def _ports(settings: Settings) -> Iterator[CheckFinding]:
         wanted["sip.browser.port"] = (settings.sip.host, settings.sip.browser.port)
     if not settings.vehicles.url:
         wanted["vehicles.port"] = (settings.vehicles.host, settings.vehicles.port)
+    if settings.pair is not None:
+        for channel in settings.pair.channels:
+            wanted[f"pair.channels {channel.name}"] = (channel.listen.host, channel.listen.port)
+        wanted["pair.gateway"] = (settings.pair.gateway.host, settings.pair.gateway.port)
+        for host in settings.pair.journal_bind.split():
+            wanted[f"pair.journal_bind {host}"] = (host, settings.pair.journal_port)
     for field, (host, port) in wanted.items():
         free = is_free(port, host=host)
         yield CheckFinding(

@@ -262,8 +262,6 @@ class PairCore:
             await run
         except* StaleEpoch as faults:
             log.warning("deposed_from_outside", faults=[str(f) for f in faults.exceptions])
-        except* JournalUnavailable as faults:  # the writer has ended under the desks
-            log.warning("desks_ended", faults=[str(f) for f in faults.exceptions])
         return True
 
     async def _until_deposed(self, living: "asyncio.Task[bool]") -> None:

@@ -107,10 +107,13 @@ class Pair:
         self.prepare()
         try:
             await self.start(WITNESS)
-            await asyncio.gather(*(self.start(node) for node in NODES))
+            async with asyncio.TaskGroup() as starting:
+                for node in NODES:
+                    starting.create_task(self.start(node))
             await self.writer()
         except BaseException:
-            await self.close()
+            for name in (*NODES, WITNESS):
+                await self.kill(name)
             raise
         return self
 
