@@ -92,17 +92,27 @@ class Replication:
     async def hold(self) -> None:
         """A server that has just started: nobody replicates from it, and it from nobody."""
         with _reaching():
-            bare = self._connect(self._bare_url)
-            try:
-                await bare.config_set("requirepass", self._password)
-            except redis.AuthenticationError:
-                pass  # held before; the server went on while its core started anew
-            finally:
-                await bare.aclose()
+            if not await self._held_before():
+                bare = self._connect(self._bare_url)
+                try:
+                    await bare.config_set("requirepass", self._password)
+                finally:
+                    await bare.aclose()
             for name, value in _SETTINGS.items():
                 await self._client.config_set(name, value)
         await self.unserve()
         await self.cut()
+
+    async def _held_before(self) -> bool:
+        """The server went on while its core started anew: it asks for our password already."""
+        asks = self._connect(self._bare_url)
+        try:
+            await asks.config_get("requirepass")
+        except redis.ConnectionError as fault:  # also what a refused greeting is
+            return "authenticat" in str(fault).lower()
+        finally:
+            await asks.aclose()
+        return False
 
     async def serve(self, epoch: int) -> None:
         """Become the primary of an epoch.

@@ -304,9 +304,9 @@ class Pair:
             async with asyncio.timeout(within_s):
                 while True:
                     seen = [await self.status(node) for node in NODES]
-                    for status in seen:
-                        if status and status.role == "active" and status.in_sync == NODES:
-                            return status.node, "b" if status.node == "a" else "a"
+                    for one, other in (seen, reversed(seen)):
+                        if one and other and _in_sync(one, other):
+                            return one.node, other.node
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             raise MachineFailed(f"not in sync: {seen}") from None
@@ -381,6 +381,12 @@ class Pair:
 
     def _at(self, host: str, offset: int) -> Address:
         return Address(host=host, port=self._base + offset)
+
+
+def _in_sync(one: Status, other: Status) -> bool:
+    """Not what a machine says that was frozen and does not know yet that it is deposed."""
+    roles = (one.role, other.role) == ("active", "following")
+    return roles and one.epoch == other.epoch and one.in_sync == NODES
 
 
 async def _until_ready(process: asyncio.subprocess.Process, said: list[str]) -> None:
