@@ -42,6 +42,12 @@ class PairTimes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A standby no more than so many records behind may try."""
     hand_over_ms: int = 2000
     """Before a planned switchover that nobody took up is called off."""
+    doubt_ms: int = 100
+    """Without an append that succeeds, before the other machine's delay may be this one's fault."""
+    stuck_ms: int = 1500
+    """Without an append that succeeds, although some are tried, before a writer lets the other
+    machine take over: its disk is full or hangs, or its journal's server does not come back.
+    """
 
 
 # ---- what happened
@@ -52,7 +58,11 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tick(Happened, frozen=True):
-    """Time has passed."""
+    """Time has passed. `unproven_ms`: for so long appends to this machine's journal have been tried
+    and none has succeeded.
+    """
+
+    unproven_ms: int = 0
 
 
 class FromPeer(Happened, frozen=True):

@@ -109,6 +109,7 @@ class Keeper:
         self._quiet_seq: int | None = None
         """Where the writing stopped; None while something may still be on its way to disk."""
         self._released = False
+        self._unproven_ms = 0
         self._alarms: set[str] = set()
 
     # ---- the one entrance
@@ -119,7 +120,8 @@ class Keeper:
 
     def _handle(self, happened: AnyHappened, now_ms: int) -> Iterator[AnyDo]:
         match happened:
-            case Tick():
+            case Tick(unproven_ms=unproven_ms):
+                self._unproven_ms = unproven_ms
                 yield from self._tick(now_ms)
             case FromPeer(channel=channel, message=message):
                 yield from self._from_peer(channel, message, now_ms)
@@ -151,11 +153,20 @@ class Keeper:
 
     @property
     def said_role(self) -> str:
-        """A writer that can neither have its events acknowledged nor reach the witness says so: the
-        other machine may then take over although it hears this one.
+        """A writer that can neither have its events acknowledged nor reach the witness says so, and
+        so does one whose journal is stuck: the other machine may then take over although it hears
+        this one.
         """
-        blocked = self.role is Role.ACTIVE and self.writer.blocked
+        blocked = self.role is Role.ACTIVE and (self.writer.blocked or self._gives_up)
         return BLOCKED if blocked else self.role.value
+
+    @property
+    def _gives_up(self) -> bool:
+        """Only while the other one can be elected; its lease then runs out, and nobody is put out
+        of the set.
+        """
+        stuck = self._unproven_ms > self.times.stuck_ms
+        return stuck and self.role is Role.ACTIVE and self.writer.whole
 
     def may_answer(self, now_ms: int) -> bool:
         """Whether what is committed may be told again now: nobody else can have been elected."""
@@ -164,7 +175,7 @@ class Keeper:
     # ---- time
 
     def _tick(self, now_ms: int) -> Iterator[AnyDo]:
-        if self.writes:
+        if self.writes and not self._gives_up:
             yield from self._keep_set(now_ms)
         if now_ms >= self._beat_at_ms:
             self._beat_at_ms = now_ms + self.times.beat_ms
@@ -199,7 +210,7 @@ class Keeper:
                 echo_ms=self._echo_ms,
             )
         )
-        if self.writes:
+        if self.writes and not self._gives_up:
             yield ToWitness(
                 message=Renew(
                     epoch=self.epoch,
@@ -290,6 +301,7 @@ class Keeper:
         self.epoch = epoch
         self.known_epoch = max(self.known_epoch, epoch)
         self._echo_ms = -1
+        self._unproven_ms = 0
         yield from self._alarm("cannot_take_over", on=False)
         yield Open(epoch=epoch)
 
@@ -311,7 +323,8 @@ class Keeper:
     def _keep_set(self, now_ms: int) -> Iterator[AnyDo]:
         heard_ms = max(self._heard_ms.values())
         silent = now_ms - heard_ms > self.times.suspect_ms
-        yield from self.writer.keep_set(self.own_seq, now_ms, silent=silent)
+        doubt = self._unproven_ms > self.times.doubt_ms
+        yield from self.writer.keep_set(self.own_seq, now_ms, silent=silent, doubt=doubt)
         yield from self._alarm("no_standby", on=self.writer.isr == {self.node})
 
     # ---- a planned switchover

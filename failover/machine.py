@@ -6,7 +6,8 @@ The core stands behind `PairApp`. It asks `committed` after each append and tell
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, assert_never, cast
@@ -161,6 +162,8 @@ class PairMachine:
         self._folded: Entry | None = None
         self._wrote = False
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._unproven_since_ms: int | None = None
+        """Since when an append has been tried, and none has succeeded."""
         self._witness = self._link("witness", "witness", self._from_witness)
         self._channels = [
             self._link(settings.peer, channel.name, self._from_peer)
@@ -194,6 +197,23 @@ class PairMachine:
         self._waiting.append((epoch, seq, done))
         self._happened(Written(epoch=epoch, seq=seq))
         await done
+
+    @contextmanager
+    def appending(self) -> Iterator[None]:
+        """Put it around an append to this machine's journal: one that hangs, or fails again and
+        again, lets the other machine take over.
+        """
+        if self._unproven_since_ms is None:
+            self._unproven_since_ms = monotonic_ms()
+        yield
+        self._proven()
+
+    def _proven(self) -> None:
+        self._unproven_since_ms = None
+
+    def _unproven_ms(self) -> int:
+        since_ms = self._unproven_since_ms
+        return 0 if since_ms is None else monotonic_ms() - since_ms
 
     def may_answer(self) -> bool:
         """Whether what was committed before may be told again at this moment."""
@@ -276,7 +296,7 @@ class PairMachine:
     async def _tick(self) -> None:
         while True:
             if self._inbox.empty():
-                self._happened(Tick())
+                self._happened(Tick(unproven_ms=self._unproven_ms()))
             await asyncio.sleep(TICK_S)
 
     def _from_peer(self, channel: str, message: Message) -> None:
@@ -371,6 +391,7 @@ class PairMachine:
                 waiting[2].set_result(None)
 
     def _drop_waiting(self) -> None:
+        self._unproven_since_ms = None
         waiting, self._waiting = self._waiting, []
         for epoch, _, done in waiting:
             if not done.done():
@@ -487,6 +508,9 @@ class PairMachine:
             await asyncio.sleep(WATCH_S)
             try:
                 known = await self._watched(known)
+                if self._unproven_since_ms is not None and self._keeper().writes:
+                    await self.replication.touch()
+                    self._proven()
             except JournalUnavailable as fault:
                 log.warning("journal_away", node=self.settings.node, fault=str(fault))
 

@@ -135,6 +135,15 @@ class Replication:
             await self._client.config_set("bind", self._bind)
             await self._client.config_set("port", str(self._port))
 
+    async def touch(self) -> None:
+        """A write that changes nothing, on disk when it returns.
+
+        Raises:
+            JournalUnavailable: nothing can be written.
+        """
+        with _reaching():
+            await self._client.hincrby(f"{self._key}:head", "epoch", 0)
+
     async def unserve(self) -> None:
         """Nobody replicates from here any more."""
         with _reaching():
@@ -247,12 +256,23 @@ class Replication:
 
 
 def set_aside(folder: Path, name: str) -> Path | None:
-    """Keep a copy of the append-only files before another history replaces them."""
+    """Keep a copy of the append-only files before another history replaces them.
+
+    Raises:
+        JournalUnavailable: there is no room for it; nothing may be replaced.
+    """
     source = folder / "appendonlydir"
     kept = folder / "aside" / name
     if not source.is_dir() or kept.exists():
         return None
-    shutil.copytree(source, kept)
+    part = kept.with_name(f".{name}.part")  # a half copy must not be taken for a whole one
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        shutil.copytree(source, part)
+        part.rename(kept)
+    except OSError as fault:
+        shutil.rmtree(part, ignore_errors=True)
+        raise JournalUnavailable(f"the old history cannot be set aside: {fault}") from fault
     copies = sorted((folder / "aside").iterdir(), key=lambda path: path.stat().st_mtime)
     for old in copies[:-KEPT_ASIDE]:
         shutil.rmtree(old)

@@ -104,11 +104,13 @@ class Writer:
 
     # ---- the in-sync set
 
-    def keep_set(self, own_seq: int, now_ms: int, *, silent: bool) -> Iterator[AnyDo]:
+    def keep_set(
+        self, own_seq: int, now_ms: int, *, silent: bool, doubt: bool = False
+    ) -> Iterator[AnyDo]:
         """Shrink when the other machine is late or silent, grow when it has all; ask until
-        answered.
+        answered. With `doubt` it is late for want of this one's journal, and may be needed.
         """
-        late = self._stuck(now_ms)
+        late = self._stuck(now_ms) and not doubt
         if self.possible == self.alone:
             yield from self._join(own_seq, now_ms, silent=silent)
         elif (silent or late) and not (self.wanted and self.wanted.isr == self.alone):

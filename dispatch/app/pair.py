@@ -30,8 +30,12 @@ class PairJournal:
             StaleEpoch: somebody newer writes; these records may be set aside.
             JournalUnavailable: the outcome is unknown.
         """
-        await self._engine.append(records)
-        if records and self.writes:
+        if not self.writes:
+            await self._engine.append(records)
+            return
+        with self._machine.appending():
+            await self._engine.append(records)
+        if records:
             await self._machine.committed(records[-1].epoch, records[-1].seq)
             self._high_water.note(records[-1].seq, records[-1].chain)
 

@@ -131,12 +131,22 @@ async def _keep(server: ValkeyServer) -> None:
         code = await server.wait()
         log.error("valkey_ended", code=code, mend="it is started again")
         await server.stop()
-        await asyncio.sleep(SERVER_PAUSE_S)
-        try:
-            await server.start()
-        except Dispatch120Error as fault:
-            log.warning("valkey_not_restarted", fault=str(fault))
-            await asyncio.sleep(SERVER_PAUSE_S * 10)
+        pause_s = SERVER_PAUSE_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if await _started(server):
+                break
+            pause_s = SERVER_PAUSE_S * 10
+
+
+async def _started(server: ValkeyServer) -> bool:
+    """Not while its disk is full, for instance: the machine lives on, and says what is wrong."""
+    try:
+        await server.start()
+    except Dispatch120Error as fault:
+        log.warning("valkey_not_restarted", fault=str(fault))
+        return False
+    return True
 
 
 async def _prepare(settings: Settings, options: RunOptions, progress: Progress) -> None:

@@ -141,6 +141,9 @@ class ValkeyServer:
                 self.torn = await asyncio.to_thread(self._set_aside)
                 await self._spawn(load_torn=True)
                 await self._until_ready()
+        except OSError as fault:  # a full disk does not even take the settings file
+            await self.stop()
+            raise JournalUnavailable(f"valkey-server was not started: {fault}") from fault
         except BaseException:
             await self.stop()
             raise
@@ -182,7 +185,8 @@ class ValkeyServer:
             log=_quoted(self.log),
             load_torn="yes" if load_torn else "no",
         )
-        config.write_text(text, encoding="utf-8")
+        if not config.exists() or config.read_text(encoding="utf-8") != text:
+            config.write_text(text, encoding="utf-8")  # only then: the disk may be full
         self.socket.unlink(missing_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -243,10 +247,7 @@ async def _take_lock(folder: Path, wait_s: float) -> IO[str]:
     for _ in range(1 + int(wait_s / step_s)):
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.seek(0)
-            lock.truncate()
-            lock.write(f"{os.getpid()}\n")
-            lock.flush()
+            _sign(lock)
             return lock
         await asyncio.sleep(step_s)
     lock.seek(0)
@@ -257,6 +258,15 @@ async def _take_lock(folder: Path, wait_s: float) -> IO[str]:
         f"{folder} is in use by process {owner}",
         mend="stop that one, or choose another folder",
     )
+
+
+def _sign(lock: IO[str]) -> None:
+    """For whoever finds it taken. The lock holds without, too: a full disk is no reason to wait."""
+    with suppress(OSError):
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
 
 
 def _quoted(path: Path) -> str:

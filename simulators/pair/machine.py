@@ -72,6 +72,7 @@ class Machine:
         self.frozen_at: int | None = None
         self.paused = False
         self._syncing = False
+        self._syncing_since_ms = 0
         self._waiting: dict[int, set[int]] = {}
         self._place: dict[int, int] = {}
         self._sent_len = 0
@@ -129,7 +130,9 @@ class Machine:
         act(*args)  # type: ignore[operator]
 
     def _tick(self) -> None:
-        self.happened(Tick())
+        tries = self.writer_epoch and self._syncing
+        unproven_ms = self.clock_ms() - self._syncing_since_ms if tries else 0
+        self.happened(Tick(unproven_ms=unproven_ms))
         self.at(TICK_MS, self._tick)
 
     # ---- the protocol
@@ -213,6 +216,7 @@ class Machine:
         if self._syncing or len(self.disk) >= len(self.log) or not self.aof_ready:
             return
         self._syncing = True
+        self._syncing_since_ms = self.clock_ms()
         took_ms = self.world.chance.uniform(0.1, 2.0) + self.fsync_slow_ms
         self.at(took_ms, self._synced, self.generation, len(self.log))
 

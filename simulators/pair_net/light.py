@@ -166,7 +166,8 @@ class LightCore:
             record = _record(self._seq + 1, epoch, name, body)
             (sealed,) = seal([record], self._chain)
             try:
-                await self.journal.append([sealed])
+                with self.machine.appending():
+                    await self.journal.append([sealed])
             except JournalUnavailable:
                 await self._read_again()
                 raise
@@ -210,10 +211,13 @@ async def _keep(server: ValkeyServer) -> None:
     while True:
         code = await server.wait()
         log.error("valkey_ended", code=code)
-        await asyncio.sleep(RESTART_S)
         await server.stop()
-        with suppress(Dispatch120Error):
-            await server.start()
+        started = False
+        while not started:
+            await asyncio.sleep(RESTART_S)
+            with suppress(Dispatch120Error):
+                await server.start()
+                started = True
 
 
 async def _answer(core: LightCore, word: str, rest: str) -> str:

@@ -11,11 +11,12 @@ from failover.happened import (
     Quiet,
     Role,
     Tick,
+    ToPeer,
     ToWitness,
     Written,
 )
 from failover.keeper import Keeper
-from failover.messages import IsrSet, Release, SetIsr, TailAck, Told, Voted
+from failover.messages import Heartbeat, IsrSet, Release, Renew, SetIsr, TailAck, Told, Voted
 
 BOTH = frozenset({"a", "b"})
 
@@ -44,8 +45,9 @@ class Driven:
         self.now_ms += 1
         return self.keeper.handle(event, self.now_ms)
 
-    def ack(self, seq: int) -> list[AnyDo]:
-        ack = TailAck(node="b", epoch=2, seq=seq, echo_ms=self.now_ms)
+    def ack(self, seq: int, *, echo_ms: int | None = None) -> list[AnyDo]:
+        echo_ms = self.now_ms if echo_ms is None else echo_ms
+        ack = TailAck(node="b", epoch=2, seq=seq, echo_ms=echo_ms)
         return self.say(FromPeer(channel="lan", message=ack))
 
 
@@ -71,3 +73,46 @@ def test_nothing_is_released_while_something_is_on_its_way_to_disk() -> None:
     driven.say(Written(epoch=2, seq=3))
     assert not releases(driven.ack(3))
     assert releases(driven.say(Quiet(epoch=2, seq=3)))
+
+
+def said(driven: Driven, *, unproven_ms: int = 0) -> tuple[set[str], bool]:
+    """What its next beats say of its role, and whether it renews its lease."""
+    driven.now_ms += driven.keeper.times.beat_ms
+    done = driven.say(Tick(unproven_ms=unproven_ms))
+    peer = [do.message for do in done if isinstance(do, ToPeer)]
+    witness = [do.message for do in done if isinstance(do, ToWitness)]
+    roles = {message.role for message in peer if isinstance(message, Heartbeat)}
+    return roles, any(isinstance(message, Renew) for message in witness)
+
+
+def test_a_writer_whose_journal_is_stuck_lets_the_other_one_take_over() -> None:
+    driven = Driven()
+    stuck_ms = driven.keeper.times.stuck_ms + 1
+    assert said(driven) == ({"active"}, True)
+    well_ms = driven.now_ms
+    assert said(driven, unproven_ms=stuck_ms) == ({"blocked"}, False)
+    driven.say(Written(epoch=2, seq=3))
+    driven.ack(3, echo_ms=well_ms)
+    assert driven.keeper.writer.committed_seq == 2, "it has told the other one not to wait"
+    assert said(driven) == ({"active"}, True)
+    driven.ack(3)
+    assert driven.keeper.writer.committed_seq == 3
+
+
+def test_a_stuck_writer_that_is_alone_stays() -> None:
+    driven = Driven()
+    driven.keeper.writer.isr = driven.keeper.writer.possible = driven.keeper.writer.alone
+    assert said(driven, unproven_ms=60_000) == ({"active"}, True)
+
+
+def shrinks(done: list[AnyDo]) -> bool:
+    return any(isinstance(do, ToWitness) and isinstance(do.message, SetIsr) for do in done)
+
+
+def test_whoever_may_be_needed_is_not_put_out_of_the_set() -> None:
+    """It lacks records, and this one's journal fails: that is not the other one's fault."""
+    driven = Driven()
+    driven.say(Written(epoch=2, seq=3))
+    driven.now_ms += driven.keeper.times.ack_ms
+    assert not shrinks(driven.say(Tick(unproven_ms=driven.keeper.times.doubt_ms + 1)))
+    assert shrinks(driven.say(Tick()))
