@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis.asyncio as redis
 
+from dispatch.app.clock import SystemClock
+from dispatch.journal.valkey import unix_url
 from simulators.pair_net.account import account
-from simulators.pair_net.light_pair import LightPair
+from simulators.pair_net.light_pair import SECRET, LightPair, password_url
 from simulators.pair_net.nets import Nets, refusal
 from simulators.pair_net.pair import BOTH
 from simulators.pair_net.shim import Shim, compile_shim, shim_refusal
@@ -176,6 +179,17 @@ async def test_a_standby_whose_disk_is_full_is_left_out(tmp_path: Path) -> None:
             await ends_well(pair)
 
 
+async def clock_off_s(pair: LightPair, node: str) -> float:
+    """How far the wall clock of a machine's Valkey is from this test's."""
+    url = password_url(unix_url(pair.journal_folder(node) / "valkey.sock"), SECRET)
+    client = redis.Redis.from_url(url)
+    try:
+        seconds, _ = await client.time()
+        return float(seconds) - SystemClock().now_ms() / 1000
+    finally:
+        await client.aclose()
+
+
 @needs_cc
 @pytest.mark.soak
 async def test_a_slow_disk(shimmed: LightPair, shims: dict[str, Shim]) -> None:
@@ -204,7 +218,9 @@ async def test_a_clock_that_jumps_changes_nothing(
     pair = shimmed
     writer, standby = await pair.writer()
     epoch = (await pair.until(writer, role="active")).epoch
-    shims[writer if whose == "writer" else standby].set_clock(hours_s)
+    wrong = writer if whose == "writer" else standby
+    shims[wrong].set_clock(hours_s)
+    assert abs(await clock_off_s(pair, wrong) - hours_s) < 60
     await pair.until_acknowledged(200)
     found = await pair.until(writer, role="active", in_sync=BOTH)
     assert found.epoch == epoch
