@@ -102,8 +102,8 @@ EARS = r"""
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator["Browser"]:
-    """A headless browser.
+async def chromium(*flags: str) -> AsyncIterator["Browser"]:
+    """A headless browser; `flags` come on top of ours.
 
     Raises:
         BadInput: Playwright or Chromium is not installed, and how to mend it.
@@ -118,7 +118,7 @@ async def chromium() -> AsyncIterator["Browser"]:
         raise BadInput("chromium", "is not installed", mend="apt-get install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=program, headless=True, args=list(FLAGS)
+            executable_path=program, headless=True, args=[*FLAGS, *flags]
         )
         try:
             yield browser

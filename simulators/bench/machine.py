@@ -26,7 +26,7 @@ from simulators.bench.processes import MARK, marked
 
 READY_S = 90.0
 STOP_S = 40.0
-WEB, MQTT, SIP, SIP_INTERNAL, PEER, FEED = 0, 1, 2, 3, 4, 5
+WEB, MQTT, SIP, SIP_INTERNAL, PEER, FEED, BROWSER = 0, 1, 2, 3, 4, 5, 6
 PORTS_A_MACHINE = 400
 SOCKET_PATH_BYTES_MAX = 100
 
@@ -208,6 +208,7 @@ class Machine(Addresses):
                 port=base + SIP,
                 internal_port=base + SIP_INTERNAL,
                 peers=(f"127.0.0.1:{base + PEER}",),
+                browser=replace(asked.sip.browser, port=base + BROWSER, media_port_base=base + 120),
                 worker_port_base=base + 50,
                 rtp_port_base=base + 200,
                 workers=min(asked.sip.workers, (PORTS_A_MACHINE - 200) // RTP_PORTS_A_WORKER),
@@ -229,7 +230,7 @@ def free_block(rng: random.Random) -> int:
     """The first of a machine's ports, all of which looked free."""
     for _ in range(100):
         base = rng.randrange(11_000, 31_000, PORTS_A_MACHINE)  # below what the kernel hands out
-        if all(_is_free(base + offset) for offset in (*range(6), 50, 51, 100, 110, 200, 220)):
+        if all(_is_free(base + offset) for offset in (*range(7), 50, 51, 100, 110, 120, 200, 220)):
             return base
     raise MachineFailed("no block of ports is free")
 

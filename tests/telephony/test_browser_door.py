@@ -62,7 +62,10 @@ async def test_a_torn_connection_is_no_new_phone_and_a_new_page_is(tmp_path: Pat
             async with WebPhone(made) as again:  # the same page over another connection
                 again.call_id = first.call_id
                 assert " 200 " in await again.register(pass_for(made))
-                await first.__aexit__(None, None, None)
+                with pytest.raises(ConnectionClosed) as taken:  # else two pages would take turns
+                    await first.hear()
+                assert taken.value.rcvd is not None
+                assert (taken.value.rcvd.code, taken.value.rcvd.reason) == (4001, "Taken over")
                 # the old connection's end takes nothing from the new one
                 await asyncio.sleep(1.5)
                 dump = str(await asyncio.to_thread(one.control.call, "ul.dump", []))

@@ -1,5 +1,6 @@
 """A browser's phone without a browser: SIP over WebSocket by hand, for what JsSIP never sends."""
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -89,7 +90,13 @@ class WebPhone:
         ])  # fmt: skip
         assert self._socket is not None
         await self._socket.send(text)
-        return str(await self._socket.recv())
+        return await self.hear()
+
+    async def hear(self) -> str:
+        """What comes next."""
+        assert self._socket is not None
+        async with asyncio.timeout(10):
+            return str(await self._socket.recv())
 
     async def register(self, held: passes.PhonePass, contact_user: str = "") -> str:
         """Register with a pass: the status line of the last answer."""

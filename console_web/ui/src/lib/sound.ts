@@ -8,11 +8,30 @@ export const isUnlocked = ref(false)
 let context: AudioContext | null = null
 let ringTimer = 0
 
+type WithSink = AudioContext & { setSinkId?(id: string): Promise<void> }
+let bell = ''
+
+/** The page's one context, for meters too; it runs only after the first touch or key. */
+export async function audioContext(): Promise<AudioContext> {
+  if (!context) {
+    context = new AudioContext()
+    await setBell(bell)
+  }
+  return context
+}
+
+/** Where the ring and the alarms are heard: a device's id, or empty for the system's own. */
+export async function setBell(id: string): Promise<void> {
+  bell = id
+  const sink = context as WithSink | null
+  await sink?.setSinkId?.(id).catch(() => sink.setSinkId?.(''))
+}
+
 /** Call from a click or key (log-in, taking the seat). */
 export async function unlockSound(): Promise<void> {
-  context ??= new AudioContext()
-  await context.resume()
-  isUnlocked.value = context.state === 'running'
+  const found = await audioContext()
+  await found.resume()
+  isUnlocked.value = found.state === 'running'
 }
 
 export function unlockOnFirstGesture(): void {
