@@ -5,7 +5,7 @@ fleet need of MQTT, and nothing more.
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -146,6 +146,29 @@ class MqttBroker:
         finally:
             with suppress(aiomqtt.MqttError):  # gone already, which is what we wanted
                 await client.__aexit__(None, None, None)
+
+
+class EitherBroker:
+    """Several brokers of which one is enough, as a device has them (docs/avl.md): the next one is
+    tried whenever one is not there or goes away.
+    """
+
+    def __init__(self, brokers: Sequence[Broker]) -> None:
+        self._brokers = tuple(brokers)
+        self._at: dict[str, int] = {}
+        self.switches = 0
+
+    @asynccontextmanager
+    async def connect(self, spec: LinkSpec) -> AsyncIterator[Link]:
+        """See `Broker.connect`."""
+        at = self._at.get(spec.client_id, 0)
+        try:
+            async with self._brokers[at].connect(spec) as link:
+                yield link
+        except LinkLostError:
+            self._at[spec.client_id] = (at + 1) % len(self._brokers)
+            self.switches += len(self._brokers) > 1
+            raise
 
 
 class _Client(aiomqtt.Client):

@@ -19,11 +19,12 @@ class MissionBox:
     message is whole. Keeps what was sent, to say it again to a broker that forgot.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, brokers: int = 1) -> None:
+        """`brokers`: each is told everything; they are counted from 0."""
         self.epoch = 0
         self._updates = 0
         self._current: dict[UnitId, MissionBody] = {}
-        self._unsent: dict[UnitId, bytes] = {}
+        self._unsent: list[dict[UnitId, bytes]] = [{} for _ in range(brokers)]
         self._unsettled: dict[UnitId, dict[EffectKey, MissionId]] = {}
 
     def issue(self, issued: IssuedEffect, payload: Mapping[str, Any]) -> None:
@@ -86,22 +87,24 @@ class MissionBox:
         """The unit has no mission any more: a device that asks later finds nothing."""
         self._current.pop(unit_id, None)
         self._unsettled.pop(unit_id, None)
-        self._unsent[unit_id] = b""
+        for unsent in self._unsent:
+            unsent[unit_id] = b""
 
-    def next_unsent(self) -> tuple[UnitId, bytes] | None:
-        """The oldest message that waits; it stays until `sent`."""
-        unit_id = next(iter(self._unsent), None)
-        return None if unit_id is None else (unit_id, self._unsent[unit_id])
+    def next_unsent(self, broker: int = 0) -> tuple[UnitId, bytes] | None:
+        """The oldest message that waits for this broker; it stays until `sent`."""
+        unsent = self._unsent[broker]
+        unit_id = next(iter(unsent), None)
+        return None if unit_id is None else (unit_id, unsent[unit_id])
 
-    def sent(self, unit_id: UnitId, raw: bytes) -> None:
+    def sent(self, unit_id: UnitId, raw: bytes, broker: int = 0) -> None:
         """The broker has it, unless a newer one came meanwhile."""
-        if self._unsent.get(unit_id) is raw:
-            del self._unsent[unit_id]
+        if self._unsent[broker].get(unit_id) is raw:
+            del self._unsent[broker][unit_id]
 
-    def say_again(self) -> None:
+    def say_again(self, broker: int = 0) -> None:
         """The broker is a new one, perhaps with an empty memory."""
         for unit_id, body in self._current.items():
-            self._unsent.setdefault(unit_id, encode_mission(body))
+            self._unsent[broker].setdefault(unit_id, encode_mission(body))
 
     def receipt(self, unit_id: UnitId, body: ReceiptBody) -> tuple[bool, list[EffectKey]]:
         """Whether the unit has a mission that it was sent, and the effects that this settles: a
@@ -131,5 +134,6 @@ class MissionBox:
         raw = encode_mission(body)
         self.epoch = body.epoch
         self._current[body.unit_id] = body
-        self._unsent.pop(body.unit_id, None)
-        self._unsent[body.unit_id] = raw
+        for unsent in self._unsent:
+            unsent.pop(body.unit_id, None)
+            unsent[body.unit_id] = raw

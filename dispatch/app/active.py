@@ -22,7 +22,7 @@ from dispatch.app.clock import SystemIds
 from dispatch.app.facts import fence_tasks
 from dispatch.app.feeds import FeedDesk
 from dispatch.app.ground import Ground
-from dispatch.app.links import gateway_id, tcp_link
+from dispatch.app.links import gateway_id, other_brokers, tcp_link
 from dispatch.app.locating import OPERATOR_CONNECTIONS, locating_desk
 from dispatch.app.presence import Presence
 from dispatch.app.queue_settings import plan_of
@@ -86,6 +86,7 @@ class ActiveRooms:
         self.telephony, *self._drained = self._telephony(epoch)
         self.avl = AvlService(
             broker=MqttBroker(settings.vehicles.url),
+            also=other_brokers(settings),
             port=port,
             clock=clock,
             live=ground.live,

@@ -7,6 +7,7 @@ from avl.service import AvlHooks, AvlService, AvlSettings
 from avl.tracks import TrackWriter
 from dispatch.app.facts import eta_tasks
 from dispatch.app.ground import Ground
+from dispatch.app.links import other_brokers
 from dispatch.app.vehicles import ETA_PERIOD_S
 
 
@@ -18,6 +19,7 @@ class FollowerRooms:
         settings, sequencer = ground.settings, ground.sequencer
         self.avl = AvlService(
             broker=MqttBroker(settings.vehicles.url),
+            also=other_brokers(settings),
             port=sequencer,
             clock=ground.clock,
             live=ground.live,

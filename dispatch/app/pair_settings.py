@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from avl.link import parse_url
 from dispatch.contracts.errors import BadInput
 from failover.happened import PairTimes
 from failover.settings import Address, ChannelSettings, Name, PairSettings, Port, Secret
@@ -30,6 +31,10 @@ class PairPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     here when it takes over: on a private link.
     """
     peer_gateway: Address
+    peer_vehicles: str = ""
+    """`mqtt(s)://host:port` of the other machine's broker: vehicles may be at either one. Empty:
+    those at the other one are not heard.
+    """
     own_web: str
     """`http(s)://host:port`: how browsers reach this machine's screens."""
     peer_web: str
@@ -74,6 +79,11 @@ def check_pair(settings: "Settings") -> None:
         raise BadInput(
             "journal.url", "cannot be in a pair", mend="leave it empty: each has its own server"
         )
+    if pair.peer_vehicles:
+        try:
+            parse_url(pair.peer_vehicles)
+        except BadInput as fault:
+            raise BadInput("pair.peer_vehicles", fault.fault, mend=fault.mend) from None
     for field, url in (("pair.own_web", pair.own_web), ("pair.peer_web", pair.peer_web)):
         _check_url(field, url)
     if pair.own_web == pair.peer_web:

@@ -363,6 +363,7 @@ class Pair:
             witness=self._at(self.layout.lan[WITNESS], WITNESS_PORT),
             gateway=self._at(self.layout.lan[node], GATEWAY_PORT),
             peer_gateway=self._at(self.layout.lan[peer], GATEWAY_PORT),
+            peer_vehicles=f"mqtt://{self.layout.lan[peer]}:{self._base + MQTT}",
             own_web=self.web(node),
             peer_web=self.web(peer),
             journal_bind=" ".join(hosts[node] for hosts in ways.values() if hosts),

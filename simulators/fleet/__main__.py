@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
-from avl.link import MqttBroker
+from avl.link import EitherBroker, MqttBroker
 from avl.region.pack import load_region
 from avl.roads.engine import open_road_graph
 from dispatch.contracts.errors import BadInput
@@ -20,8 +20,11 @@ from dispatch.contracts.ids import UnitId
 from dispatch.contracts.ports import TravelTimes
 from dispatch.contracts.things import Register
 from simulators.fleet.faults import PRESETS, Faults
-from simulators.fleet.runner import Fleet, FleetSettings
+from simulators.fleet.runner import KEEPALIVE_S, Fleet, FleetSettings
 from simulators.fleet.vehicle import Vehicle
+
+KEEPALIVE_S_OF_TWO = 2
+"""Where there is another broker, a silent one is left soon."""
 
 
 class WallClock:
@@ -38,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(prog="simulators.fleet", description=__doc__)
     options.add_argument("--region", type=Path, required=True, metavar="DIR")
-    options.add_argument("--mqtt", required=True, metavar="URL")
+    options.add_argument(
+        "--mqtt", required=True, metavar="URL[,URL]", help="of a pair, both brokers: either will do"
+    )
     options.add_argument("--seed", type=int, default=120)
     options.add_argument("--pace", type=float, default=1.0, help="so many times as fast")
     options.add_argument("--units", type=int, default=0, help="only the first so many; 0 is all")
@@ -120,6 +125,7 @@ async def run(args: argparse.Namespace) -> None:
         raise BadInput("--pace", "out of 0.1..1000")
     region = load_region(args.region)
     clock, faults = WallClock(), PRESETS[args.faults]
+    urls = args.mqtt.split(",")
     fleet = Fleet(
         vehicles_of(
             region.register,
@@ -130,12 +136,13 @@ async def run(args: argparse.Namespace) -> None:
             manual=frozenset(filter(None, args.manual.split(","))),
             units_max=args.units,
         ),
-        broker=MqttBroker(args.mqtt),
+        broker=EitherBroker([MqttBroker(url) for url in urls]),
         clock=clock,
         rng=Random(args.seed),
         faults=faults,
         settings=FleetSettings(
             pace=args.pace,
+            keepalive_s=KEEPALIVE_S_OF_TWO if len(urls) > 1 else KEEPALIVE_S,
             links=0 if args.connections == "per-vehicle" else max(1, args.links),
             prefix=args.prefix,
             name=f"{args.prefix}-fleet-{args.seed}",

@@ -113,6 +113,10 @@ class Radio:
         while len(self.kept) > KEPT_MAX:
             self.kept.popleft()
 
+    def keep_again(self, says: Iterable[Say]) -> None:
+        """What was sent may not have come: it goes before what is kept already."""
+        self.kept.extendleft(reversed(list(says)))
+
     def hold(self, leaf: str, body: bytes) -> None:
         """Something for the vehicle came while it cannot hear; the newest missions matter."""
         self.held.append((leaf, body))

@@ -1,7 +1,7 @@
 """Many vehicles over a few connections, or one each: real messages at one fix a second."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -21,6 +21,10 @@ log = structlog.get_logger(__name__)
 SLOTS = 10
 """A period is cut in so many, so that a fleet does not speak all at once."""
 RECONNECT_S_MAX = 5.0
+RECENT_MAX = 10
+KEEPALIVE_S = 10
+ANSWER_S_MAX = 2.0
+"""A vehicle measures on meanwhile: it may not wait for longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class FleetSettings:
     pace: float = 1.0
     period_ms: int = 1000
     """Between two fixes of a vehicle, in real time."""
+    keepalive_s: int = KEEPALIVE_S
+    """A broker that is silent for about twice as long is given up."""
     links: int = 4
     """Shared connections; 0 gives each vehicle its own."""
     prefix: str = "d120"
@@ -46,6 +52,8 @@ class _Seat:
     vehicle: Vehicle
     radio: Radio
     lived_ms: int
+    recent: deque[Say] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
+    """Fixes sent of late: nobody says whether they came, so they are said again elsewhere."""
 
 
 class _Group:
@@ -56,6 +64,8 @@ class _Group:
         self.seats = seats
         self.by_unit = {seat.vehicle.unit_id: seat for seat in seats}
         self.link: Link | None = None
+        self.silent = asyncio.Event()
+        """The broker has not answered in time."""
 
 
 class Fleet:
@@ -109,6 +119,7 @@ class Fleet:
         return LinkSpec(
             client_id=group.name,
             subscriptions=tuple((self._topics.unit(u, leaf), 1) for u in units for leaf in leaves),
+            keepalive_s=self._settings.keepalive_s,
             username=units[0] if own else self._settings.username,
             password=self._settings.unit_passwords[units[0]] if own else self._settings.password,
         )
@@ -119,14 +130,31 @@ class Fleet:
             try:
                 async with self._broker.connect(self._spec(group)) as link:
                     group.link = link
+                    group.silent.clear()
                     pause_s = 0.1
-                    await self._listen(group, link)
+                    await self._listen_while_answered(group, link)
             except LinkLostError as error:
                 log.warning("fleet.disconnected", link=group.name, error=str(error))
             finally:
                 group.link = None
+                for seat in group.seats:
+                    seat.radio.keep_again(seat.recent)
+                    seat.recent.clear()
             await asyncio.sleep(pause_s)
             pause_s = min(RECONNECT_S_MAX, pause_s * 2)
+
+    async def _listen_while_answered(self, group: _Group, link: Link) -> None:
+        listening = asyncio.ensure_future(self._listen(group, link))
+        silent = asyncio.ensure_future(group.silent.wait())
+        try:
+            await asyncio.wait([listening, silent], return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                listening.result()
+            raise LinkLostError("a message was not answered in time")
+        finally:
+            silent.cancel()
+            listening.cancel()
+            await asyncio.wait([listening, silent])
 
     async def _listen(self, group: _Group, link: Link) -> None:
         while True:
@@ -181,8 +209,12 @@ class Fleet:
                 return
             topic = self._topics.unit(seat.vehicle.unit_id, say.leaf)
             try:
-                await link.publish(topic, say.body, qos=say.qos)
-            except LinkLostError:
+                async with asyncio.timeout(ANSWER_S_MAX):
+                    await link.publish(topic, say.body, qos=say.qos)
+            except (LinkLostError, TimeoutError):
+                group.silent.set()
                 seat.radio.keep(says[index:])
                 return
             self.counts[f"said_{say.leaf}"] += 1
+            if say.leaf == "fix":
+                seat.recent.append(say)

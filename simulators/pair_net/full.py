@@ -123,9 +123,10 @@ class FullPair(NetPair):
         return [sys.executable, "-m", "simulators.pair_net.callers", LAN["c"], *places]
 
     def fleet_command(self, node: str, vehicles: int) -> tuple[list[str], dict[str, str]]:
-        """Vehicles on a machine's broker, once a second each."""
+        """Vehicles that know both brokers, once a second each; they begin at this machine's."""
         settings = self.machines.settings(node)
-        broker = f"mqtt://{settings.vehicles.host}:{settings.vehicles.port}"
+        parts = [self.machines.settings(one).vehicles for one in sorted(BOTH, key=node.__ne__)]
+        broker = ",".join(f"mqtt://{part.host}:{part.port}" for part in parts)
         # not the machine's own link to the pack: whoever names its folder dies with it
         words = ["--region", str(self._pack), "--mqtt", broker, "--units", str(vehicles)]
         secret = {"D120_FLEET_PASSWORD": derived(settings.secret, "mqtt-fleet")}

@@ -307,3 +307,41 @@ async def a_unit_is_sent(seat: Screen, register: Register) -> tuple[str, str]:
     unit_id = incident["proposals"][0]["unit_id"]
     sent = await accepted(seat, "assign_unit", incident_id=incident_id, unit_id=unit_id)
     return unit_id, sent["created"]
+
+
+async def test_a_caller_of_a_dead_machine_is_rung_back_by_the_other_one(pair: Pair) -> None:
+    """The survivor knows from the journal who was on the line; nobody asks it to."""
+    active, standby = await pair.writer()
+    here, there = pair.half(active), pair.half(standby)
+    trunk = int(there.settings.sip.peers[0].rpartition(":")[2])
+    async with (
+        seat_phone(here),
+        seat_phone(there),
+        AgentProcess(say.AgentSettings(port=trunk, play="tone:440")) as caller,
+        screen(pair, active, "seat01") as seat,
+        screen(pair, standby, "seat01") as other,
+    ):
+        await accepted(seat, "set_seat", seat_id="01", state="free")
+        await dial(here, caller, "19900000001", None)
+        call = await shown(other, "call", lambda c: c["state"] == "ringing")
+        await accepted(seat, "answer_call", call_id=call["call_id"], seat_id="01")
+        call = await shown(other, "call", lambda c: c.get("connected_at_ms"))
+        await pair.kill(active)
+        rung = await caller.expect(say.Incoming, timeout_s=60)
+        assert rung.called == "19900000001"
+        back = await shown(
+            other,
+            "call",
+            lambda c: c.get("callback_of") == call["call_id"] and c.get("connected_at_ms"),
+        )
+        assert (back["seat_id"], back["incident_id"]) == ("01", call["incident_id"])
+        await pair.start(active)
+        records = await whole_and_the_same(pair)
+    lost = next(r for r in records if isinstance(r.body, ev.CallEnded) and r.body.by == "system")
+    opened = [r for r in records if isinstance(r.body, ev.EpochOpened)][-1]
+    started = next(r for r in records if isinstance(r.body, ev.CallbackStarted))
+    joined = next(
+        r for r in records if isinstance(r.body, ev.CallConnected) and r.seq > started.seq
+    )
+    assert lost.body.call_id == call["call_id"]
+    print(f"joined {joined.at_ms - opened.at_ms} ms after the takeover")  # noqa: T201
