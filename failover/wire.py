@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import AsyncIterator
+from typing import get_args
 
 import msgspec
 
@@ -39,7 +40,19 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     challenge: str
 
 
+class _Tagged(msgspec.Struct, frozen=True):
+    type: str
+
+
 _hello_decoder = msgspec.json.Decoder(Hello)
+_KNOWN = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Message))
+
+
+def _is_of_a_newer_version(raw: bytes) -> bool:
+    try:
+        return msgspec.json.decode(raw, type=_Tagged).type not in _KNOWN
+    except msgspec.MsgspecError:
+        return False
 
 
 class Wire:
@@ -56,6 +69,8 @@ class Wire:
         self.name = name
         self.peer = ""
         self.channel = ""
+        self.skipped = 0
+        """Messages of types that are not known here."""
         self._reader = reader
         self._writer = writer
         self._secret = secret.encode()
@@ -100,7 +115,8 @@ class Wire:
         self._write(_encoder.encode(message))
 
     async def messages(self) -> AsyncIterator[Message]:
-        """What comes, until the connection ends.
+        """What comes, until the connection ends. A well sealed message of a type that is not known
+        is passed over: the other side is of a newer version, in the middle of an upgrade.
 
         Raises:
             BadInput: a frame that is too long, badly sealed or not understood.
@@ -111,9 +127,13 @@ class Wire:
             except asyncio.IncompleteReadError:
                 return
             try:
-                yield _decoder.decode(raw)
+                message = _decoder.decode(raw)
             except msgspec.MsgspecError as fault:
-                raise BadInput("frame", str(fault)) from fault
+                if not _is_of_a_newer_version(raw):
+                    raise BadInput("frame", str(fault)) from fault
+                self.skipped += 1
+                continue
+            yield message
 
     def abort(self) -> None:
         """End it at once."""

@@ -239,6 +239,12 @@ class NetPair(ABC):
             await asyncio.sleep(STEP_S)
         raise PairFailed(f"nobody writes with both in sync: {await self.told()}")
 
+    async def let_write(self, node: str) -> None:
+        """See to it that this machine writes, with both in sync."""
+        while (await self.writer())[0] != node:
+            await self.switchover(other_of(node))
+            await self.until(node, role="active", in_sync=BOTH)
+
     async def switchover(self, node: str) -> None:
         """What `dispatch120 switchover` does on the machine that writes."""
         answer = await ask(self.control_socket(node), "switchover")

@@ -105,3 +105,24 @@ async def test_a_stranger_is_told_off() -> None:
     async with dialled(served) as (_, writer):
         writer.write(b"\x00\x00\x00\x05hello")
         assert "not a machine of a pair" in await asyncio.wait_for(faults.get(), 5)
+
+
+async def test_what_a_newer_version_says_is_passed_over() -> None:
+    """Upgrades go one machine at a time: an unknown message must not cost the link."""
+    got: asyncio.Queue[Message] = asyncio.Queue()
+    served_wires: list[Wire] = []
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = Wire(reader, writer, name="b", secret=SECRET)
+        served_wires.append(wire)
+        await wire.greet("lan")
+        async for message in wire.messages():
+            got.put_nowait(message)
+
+    async with dialled(served) as (reader, writer):
+        wire = Wire(reader, writer, name="a", secret=SECRET)
+        await wire.greet("lan")
+        wire._write(b'{"type":"invented_later","tea":1}')
+        wire._write(b'{"type":"ask","invented_later":true}')
+        assert await asyncio.wait_for(got.get(), 5) == Ask()
+        assert served_wires[0].skipped == 1
