@@ -20,6 +20,7 @@ from dispatch.app.pair_port import PairPort
 from dispatch.app.pair_signs import PairSigns
 from dispatch.app.sequencer import SYSTEM_ACTOR, Commit, Sequencer
 from dispatch.app.settings import Settings
+from dispatch.app.showing import Showing
 from dispatch.app.web_server import WebServer
 from dispatch.contracts.commands import Envelope
 from dispatch.contracts.errors import (
@@ -33,7 +34,6 @@ from dispatch.journal.codec import Codec
 from dispatch.journal.highwater import HighWater
 from dispatch.journal.snapshot import FileSnapshotStore
 from dispatch.journal.valkey import ValkeyJournal, unix_url
-from dispatch.views.history import IncidentHistory
 from dispatch.views.scope import Viewer
 from failover.control import serve_control
 from failover.machine import PairMachine
@@ -92,8 +92,6 @@ class PairCore:
         self._rooms: ActiveRooms | None = None
         self._turned = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
-        self._again: IncidentHistory | None = None
-        """While another history is folded: screens keep what they have until it is as far."""
         self._commands = 0
 
     async def start(self) -> None:
@@ -104,7 +102,8 @@ class PairCore:
             clock=self.clock,
             protocols=self.protocols,
         )
-        self.hub, self._looking = self.ground.hub, self.ground.looking
+        self.hub = self.ground.hub
+        self._showing = Showing(self.hub, self.ground.looking)
         self.hub.machines = self.machines
         signs = PairSigns(
             self.ground, journal=self.journal, rooms=lambda: self._rooms, machine=self.machine
@@ -165,21 +164,10 @@ class PairCore:
         """See `PairApp`: begin before the first record."""
         await self._stop_writing()
         self.sequencer.forget()
-        self._again = IncidentHistory()
+        self._showing.begin_again()
 
     def _committed(self, commit: Commit) -> None:
-        """Show what is history. While it is read again, screens keep the newer that they have."""
-        after, shown = commit.after, self.hub.state
-        if self._again is not None:
-            for record in commit.records:
-                self._again.fold(record)
-            if (after.epoch, after.seq) < (shown.epoch, shown.seq):
-                return
-            self.hub.history, self._again = self._again, None
-            self.hub.reset(after)
-        else:
-            self.hub.publish(commit.records, commit.before, commit.after)
-        self._looking.state = after
+        self._showing.committed(commit)
         if self._rooms is not None:
             self._rooms.committed(commit)
 
