@@ -47,7 +47,7 @@ class Demo:
         self._region = region
         self._pace = pace
         self._seed = seed
-        self._base = f"http://{settings.web.host}:{settings.web.port}"
+        self._base = settings.web.url
         self._sip = f"{settings.sip.host}:{settings.sip.port}"
 
     def _rng(self, who: str) -> random.Random:

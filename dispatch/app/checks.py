@@ -6,11 +6,13 @@ import resource
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from avl.region.pack import load_region
 from console_web.server.deps import STATIC_FOLDER
+from dispatch.app import certificates
 from dispatch.app.browser_phones import LOOPBACK, browser_settings
 from dispatch.app.parts import runtime_path
 from dispatch.app.ports import is_free
@@ -27,6 +29,7 @@ PROGRAMS = {
 }
 OPEN_FILES_MIN = 1024
 DISK_FREE_MIN_MIB = 500
+CERTIFICATE_DAYS_MIN = 30
 
 
 class CheckFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +52,7 @@ def check_machine(settings: Settings) -> list[CheckFinding]:
         _python(),
         *_programs(),
         *_browser_phones(settings),
+        *_certificate(settings),
         *_packages(),
         _valkey(),
         _protocols(),
@@ -92,6 +96,23 @@ def _browser_phones(settings: Settings) -> Iterator[CheckFinding]:
         detail, mend = "not installed", f"apt-get install {' '.join(missing)}"
     ok = bool(local) and not missing
     yield CheckFinding(ok=ok, what="phones in the browser", detail=detail, mend=mend)
+
+
+def _certificate(settings: Settings) -> Iterator[CheckFinding]:
+    """The screens' certificate: there, with its key, and good for a while yet."""
+    web = settings.web
+    if not web.tls_certificate and not web.tls_key:
+        return
+    files = {"web.tls_certificate": web.tls_certificate, "web.tls_key": web.tls_key}
+    missing = [field for field, name in files.items() if not name or not Path(name).is_file()]
+    if missing:
+        mend = "give both, as PEM; dispatch120 ca make"
+        yield CheckFinding(ok=False, what=missing[0], detail="is no file", mend=mend)
+        return
+    late = certificates.ends_within(Path(web.tls_certificate), CERTIFICATE_DAYS_MIN)
+    detail = f"ends within {CERTIFICATE_DAYS_MIN} days, or cannot be read" if late else "is good"
+    mend = "dispatch120 ca make again, and restart" if late else ""
+    yield CheckFinding(ok=not late, what="web.tls_certificate", detail=detail, mend=mend)
 
 
 def _packages() -> Iterator[CheckFinding]:

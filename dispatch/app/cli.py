@@ -11,6 +11,7 @@ from dispatch.app import (
     accounts,
     bench_chain,
     bench_pair,
+    certificates,
     checks,
     devices,
     pair_cli,
@@ -29,6 +30,7 @@ app.add_typer(bench, name="bench")
 bench_chain.register(bench)
 bench_pair.register(bench)
 app.add_typer(accounts.app, name="user")
+app.add_typer(certificates.app, name="ca")
 app.add_typer(devices.app, name="vehicle")
 app.command()(planning.seats)
 pair_cli.register(app)

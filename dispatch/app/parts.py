@@ -15,7 +15,7 @@ from dispatch.app.demo import FEED_PORT_OFFSET, SEATS
 from dispatch.app.links import gateway_id, tcp_link
 from dispatch.app.ports import free_port, free_range
 from dispatch.app.secrets import derived
-from dispatch.app.settings import BrowserPart, OperatorPart, Settings, SipPart, load, save
+from dispatch.app.settings import BrowserPart, OperatorPart, Settings, SipPart, WebPart, load, save
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import UnitId
 from dispatch.contracts.things import Register
@@ -106,13 +106,18 @@ def settled(settings: Settings) -> Settings:
     chosen = replace(
         settings,
         secret=secret,
-        web=replace(settings.web, port=web_port, public_url=f"http://127.0.0.1:{web_port}"),
+        web=_demo_web(settings.web, web_port),
         operator=_demo_operator(port(_port_of(liked.operator.sms_url)), secret),
         vehicles=replace(settings.vehicles, url="", port=port(liked.vehicles.port)),
         sip=replace(sip, peers=(f"127.0.0.1:{peer_port}",)),
         feed=replace(settings.feed, port=feed_port),
     )
     return _with_urls(chosen)
+
+
+def _demo_web(web: WebPart, port: int) -> WebPart:
+    here = replace(web, port=port)
+    return replace(here, public_url=here.url)
 
 
 def _demo_operator(port: int, secret: str) -> OperatorPart:

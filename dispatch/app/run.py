@@ -197,7 +197,7 @@ def log_to_file(settings: Settings) -> None:
 
 def summary(settings: Settings) -> str:
     """Where everything is, and who may log in."""
-    web = f"http://{settings.web.host}:{settings.web.port}"
+    web = settings.web.url
     sip = f"sip:120@{settings.sip.host}:{settings.sip.port}"
     lines = [
         "",
