@@ -56,8 +56,9 @@ def create_app(deps: WebDeps) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=deps.settings.allowed_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["authorization", "content-type", "range"],
+            expose_headers=["content-length", "content-range", "etag"],
             max_age=CORS_S,
         )
     app.include_router(live_routes(deps, sessions))

@@ -43,20 +43,25 @@ def _place(address: str) -> tuple[str, int] | None:
     return parts.hostname, port or DEFAULT_PORTS[parts.scheme]
 
 
+def own_origin(connection: HTTPConnection) -> str:
+    """Our own address as the request has it."""
+    return f"{connection.url.scheme}://{connection.headers.get('host', '')}"
+
+
 def check_origin(connection: HTTPConnection, allowed: tuple[str, ...]) -> None:
     """Refuse what another site's page sent.
 
     Raises:
         Fault: 403.
     """
-    own = f"{connection.url.scheme}://{connection.headers.get('host', '')}"
+    own = own_origin(connection)
     headers = connection.headers
     if not origin_is_ours(headers.get("origin"), headers.get("sec-fetch-site"), own, allowed):
         raise Fault(403, "foreign_origin", field="Origin", detail="not one of our own pages")
 
 
-def token_of(connection: HTTPConnection) -> str | None:
-    """What the asker shows: a pass, if it comes from the other machine's page, else its cookie."""
+def pass_of(connection: HTTPConnection) -> str | None:
+    """What a page of the other machine shows; None from our own, which has a cookie."""
     headers = connection.headers
     scheme, _, shown = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and shown:
@@ -64,16 +69,20 @@ def token_of(connection: HTTPConnection) -> str | None:
     offered = [word.strip() for word in headers.get("sec-websocket-protocol", "").split(",")]
     if len(offered) == 2 and offered[0] == SUBPROTOCOL:
         return offered[1]
-    return connection.cookies.get(COOKIE)
+    return None
 
 
 def session_of(connection: HTTPConnection, sessions: Sessions) -> Session:
-    """Who asks.
+    """Who asks: by the pass that it shows, else by its cookie.
 
     Raises:
         Fault: 401.
     """
-    session = sessions.read(token_of(connection))
+    shown = pass_of(connection)
+    if shown is not None:
+        session = sessions.read_pass(shown, connection.headers.get("origin"))
+    else:
+        session = sessions.read(connection.cookies.get(COOKIE))
     if session is None:
         raise Fault(401, "not_signed_in", detail="sign in first")
     return session

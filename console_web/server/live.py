@@ -1,7 +1,6 @@
 """The WebSocket of the screens: hello, welcome, then whatever the hub has for this client."""
 
 import asyncio
-from collections.abc import Callable
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -10,11 +9,12 @@ from console_web.server.deps import WebDeps
 from console_web.server.faults import Fault, decode
 from console_web.server.frames import FRAME_BYTES_MAX, HELLO_LIMIT_S, Hello, Welcome, encode
 from console_web.server.frames import Fault as FaultFrame
-from console_web.server.gate import check_origin, session_of, token_of
+from console_web.server.gate import check_origin, session_of
 from console_web.server.hub import ScreenClient
 from console_web.server.sessions import SUBPROTOCOL, Session, Sessions
 
-PING_S = 2.0
+PING_S = 1.0
+"""Screens of a pair ask the other machine when they hear nothing for two of these."""
 SEND_LIMIT_S = 20.0
 """A screen that has not taken a frame after this is cut off; it will come back and resume."""
 MALFORMED_MAX = 20
@@ -70,7 +70,7 @@ class _Conversation:
         self._deps = deps
         self._socket = socket
         self._session = session
-        self._still: Callable[[], bool] = lambda: sessions.read(token_of(socket)) is not None
+        self._sessions = sessions
         self._malformed = 0
 
     async def hold(self) -> None:
@@ -160,9 +160,11 @@ class _Conversation:
 
     async def _check(self) -> None:
         """A session may end, and this machine may lose the centre, while a screen watches."""
-        if not self._still():
+        try:
+            session_of(self._socket, self._sessions)
+        except Fault:
             await self._close(CLOSE_NOT_SIGNED_IN, "the session is over")
-            raise _Gone
+            raise _Gone from None
         if not self._deps.active():
             await self._close(CLOSE_NOT_ACTIVE, "the other machine has the centre")
             raise _Gone

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from console_web.server.access import denied
 from console_web.server.deps import WebDeps
 from console_web.server.faults import Fault, as_json, read_json
-from console_web.server.gate import address_of, check_origin, session_of, token_of
+from console_web.server.gate import address_of, check_origin, own_origin, session_of
 from console_web.server.sessions import COOKIE, LoginBrake, Session, Sessions
 from console_web.server.users import hash_password, password_matches
 from dispatch.contracts.commands import (
@@ -99,10 +99,13 @@ def people_routes(deps: WebDeps, sessions: Sessions) -> APIRouter:
     async def machines() -> Response:
         return as_json(deps.hub.machines())
 
-    @router.get("/pass")
+    @router.api_route("/pass", methods=["GET", "POST"])
     async def show_pass(request: Request) -> Response:
+        """For the page that asks; a browser names its origin with every POST."""
+        check_origin(request, settings.allowed_origins)
         who = session_of(request, sessions)
-        return as_json({"pass": token_of(request), "expires_at_ms": who.expires_at_ms})
+        token = sessions.issue_pass(who, request.headers.get("origin") or own_origin(request))
+        return as_json({"pass": token, "expires_at_ms": who.expires_at_ms})
 
     @router.get("/demo")
     async def demo() -> Response:

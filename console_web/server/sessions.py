@@ -49,11 +49,14 @@ class _Ticket(msgspec.Struct, frozen=True, array_like=True):
     user: str
     password_mark: str
     expires_at_ms: int
+    origin: str = ""
+    """Of a pass: the only pages that may show it."""
 
 
 class Sessions:
-    """Issues and reads the cookie. Role and rights come from the users' store at every request, so
-    that a changed or removed account counts at once; a changed password ends its sessions.
+    """Issues and reads cookies and passes. Role and rights come from the users' store at every
+    request, so that a changed or removed account counts at once; a changed password ends its
+    sessions.
     """
 
     def __init__(self, users: UsersStore, clock: Clock, secret_key: str, life_s: int) -> None:
@@ -63,27 +66,61 @@ class Sessions:
         self._signer = TimestampSigner(
             secret_key, salt="dispatch120.session", digest_method=hashlib.sha256
         )
+        self._passes = TimestampSigner(
+            secret_key, salt="dispatch120.pass", digest_method=hashlib.sha256
+        )
 
     def issue(self, user: User) -> tuple[str, Session]:
         """A cookie's value for this user, and the session that it stands for."""
         expires_at_ms = self._clock.now_ms() + self._life_ms
         ticket = _Ticket(user.user, _mark(user), expires_at_ms)
-        token = self._signer.sign(base64_encode(msgspec.json.encode(ticket))).decode()
-        return token, _session(user, expires_at_ms)
+        return _signed(self._signer, ticket), _session(user, expires_at_ms)
 
     def read(self, token: str | None) -> Session | None:
         """The session of a cookie's value; None if forged, expired or no longer anybody's."""
-        if not token:
+        return self._session_of(_unsigned(self._signer, token))
+
+    def issue_pass(self, session: Session, origin: str) -> str:
+        """What pages of this origin may show to the other machine until this session's end.
+
+        Raises:
+            KeyError: its account is gone.
+        """
+        user = self._users.find(session.user)
+        if user is None:
+            raise KeyError(session.user)
+        ticket = _Ticket(user.user, _mark(user), session.expires_at_ms, origin)
+        return _signed(self._passes, ticket)
+
+    def read_pass(self, token: str, origin: str | None) -> Session | None:
+        """The session of a pass; None as for `read`, or when a page of another origin shows it. A
+        program that is no browser names no origin.
+        """
+        ticket = _unsigned(self._passes, token)
+        if ticket is None or origin not in (None, ticket.origin):
             return None
-        try:
-            payload = self._signer.unsign(token)
-            ticket = msgspec.json.decode(base64_decode(payload), type=_Ticket)
-        except (BadSignature, msgspec.DecodeError):
+        return self._session_of(ticket)
+
+    def _session_of(self, ticket: _Ticket | None) -> Session | None:
+        if ticket is None:
             return None
         user = self._users.find(ticket.user)
         if user is None or ticket.expires_at_ms <= self._clock.now_ms():
             return None
         return _session(user, ticket.expires_at_ms) if ticket.password_mark == _mark(user) else None
+
+
+def _signed(signer: TimestampSigner, ticket: _Ticket) -> str:
+    return signer.sign(base64_encode(msgspec.json.encode(ticket))).decode()
+
+
+def _unsigned(signer: TimestampSigner, token: str | None) -> _Ticket | None:
+    if not token:
+        return None
+    try:
+        return msgspec.json.decode(base64_decode(signer.unsign(token)), type=_Ticket)
+    except (BadSignature, msgspec.DecodeError):
+        return None
 
 
 def _mark(user: User) -> str:

@@ -220,6 +220,9 @@ class FakeCentre:
                 record = msgspec.json.decode(line, type=Record)
                 self.records.append(record)
                 self.state = evolve(self.state, record)
+                self.answers[record.command_id] = Accepted(
+                    command_id=record.command_id, seq=record.seq, epoch=record.epoch, repeated=True
+                )
             self.count = len(self.records)
         else:
             self.tell(cmd.OpenEpoch(epoch=1, node="test"))

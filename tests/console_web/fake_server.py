@@ -27,8 +27,9 @@ from console_web.server.deps import (
     WebDeps,
     WebSettings,
 )
+from console_web.server.frames import Machine, Machines
 from console_web.server.users import User, UsersStore, hash_password
-from dispatch.contracts.commands import RaiseAlarm
+from dispatch.contracts.commands import OpenEpoch, RaiseAlarm
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import HospitalId, MissionId, PlaceId, SeatId, UnitId
 from dispatch.contracts.things import Position
@@ -74,6 +75,43 @@ def new_accounts(centre: FakeCentre) -> list[User]:
         )
         for user, (name, role) in NAMES.items()
     ]
+
+
+class Half:
+    """This server as one machine of a pair: it serves screens once it has taken over. Both keep one
+    folder, which stands for the replicated journal.
+    """
+
+    def __init__(self, centre: FakeCentre, own: str, other: str, *, active: bool) -> None:
+        self.centre = centre
+        self.node, self.other = ("a", "b") if active else ("b", "a")
+        self.own_url, self.other_url = own, other
+        self.is_active = active
+        centre.hub.machines = self.machines
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return (self.own_url, self.other_url)
+
+    def active(self) -> bool:
+        return self.is_active
+
+    def machines(self) -> Machines:
+        urls = {self.node: self.own_url, self.other: self.other_url}
+        return Machines(
+            node=self.node,
+            role="active" if self.is_active else "starting",
+            epoch=self.centre.state.epoch,
+            writer=self.node if self.is_active else "",
+            in_sync=("a", "b"),
+            machines=tuple(Machine(node=node, url=url) for node, url in sorted(urls.items())),
+        )
+
+    def take_over(self) -> None:
+        """Read what was committed, and go on in an epoch of one's own."""
+        self.centre.begin()
+        self.centre.tell(OpenEpoch(epoch=self.centre.state.epoch + 1, node=self.node))
+        self.is_active = True
 
 
 class Ports:
@@ -168,7 +206,7 @@ def busy(centre: FakeCentre) -> None:
         centre.hang_up(centre.ring(number=number, located=False))
 
 
-def fake_route(centre: FakeCentre) -> Route:
+def fake_route(centre: FakeCentre, half: Half | None) -> Route:
     async def act(request: Request) -> JSONResponse:
         body = msgspec.json.decode(await request.body() or b"{}")
         answer: dict[str, object] = {}
@@ -193,6 +231,8 @@ def fake_route(centre: FakeCentre) -> Route:
                 centre.subscribe(**body)
             case "busy":
                 busy(centre)
+            case "take_over" if half is not None:
+                half.take_over()
             case "reset":
                 centre.begin()
             case "take":
@@ -205,7 +245,12 @@ def fake_route(centre: FakeCentre) -> Route:
     return Route("/fake/{what}", act, methods=["POST"])
 
 
-def deps_of(centre: FakeCentre, region: Region | None, static: Path = STATIC_FOLDER) -> WebDeps:
+def deps_of(
+    centre: FakeCentre,
+    region: Region | None,
+    static: Path = STATIC_FOLDER,
+    half: Half | None = None,
+) -> WebDeps:
     ports = Ports(centre, region)
     users = accounts(centre)
     demo = tuple(
@@ -218,7 +263,13 @@ def deps_of(centre: FakeCentre, region: Region | None, static: Path = STATIC_FOL
         users=UsersStore(users),
         clock=centre.clock,
         protocols=centre.protocols,
-        settings=WebSettings(secret_key="f" * 32, demo=True, demo_accounts=demo),
+        settings=WebSettings(
+            secret_key="f" * 32,
+            demo=True,
+            demo_accounts=demo,
+            allowed_origins=half.origins if half else (),
+        ),
+        active=half.active if half else lambda: True,
         places=ports.places,
         nearest=ports.nearest,
         route=ports.route,
@@ -230,10 +281,10 @@ def deps_of(centre: FakeCentre, region: Region | None, static: Path = STATIC_FOL
     )
 
 
-async def serve(centre: FakeCentre, deps: WebDeps, port: int) -> None:
+async def serve(centre: FakeCentre, deps: WebDeps, host: str, port: int, half: Half | None) -> None:
     app = create_app(deps)
-    app.router.routes.insert(0, fake_route(centre))
-    server = uvicorn.Server(uvicorn_config(app, host="127.0.0.1", port=port))
+    app.router.routes.insert(0, fake_route(centre, half))
+    server = uvicorn.Server(uvicorn_config(app, host=host, port=port))
 
     async def beat() -> None:
         while True:
@@ -248,6 +299,9 @@ async def serve(centre: FakeCentre, deps: WebDeps, port: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--other", default="", help="the other machine's origin: be one of a pair")
+    parser.add_argument("--waits", action="store_true", help="be the one that takes over")
     parser.add_argument("--port", type=int, default=8120)
     parser.add_argument("--units", type=int, default=40)
     parser.add_argument("--region", type=Path)
@@ -260,7 +314,10 @@ def main() -> None:
     centre = FakeCentre(units=chosen.units, known=known, folder=chosen.folder)
     if chosen.busy:
         busy(centre)
-    asyncio.run(serve(centre, deps_of(centre, region, chosen.static), chosen.port))
+    own = f"http://{chosen.host}:{chosen.port}"
+    half = Half(centre, own, chosen.other, active=not chosen.waits) if chosen.other else None
+    deps = deps_of(centre, region, chosen.static, half)
+    asyncio.run(serve(centre, deps, chosen.host, chosen.port, half))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,19 +43,22 @@ def built_pages() -> Path:
     return build.STATIC
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 class Served:
     """A server process of the tests."""
 
-    def __init__(self, module: str, *arguments: str, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.base = f"http://127.0.0.1:{self.port}"
+    def __init__(
+        self, module: str, *arguments: str, port: int | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        self.port = port or free_port(host)
+        self.base = f"http://{host}:{self.port}"
         command = [sys.executable, "-m", module, "--port", str(self.port)]
+        command += ["--host", host] if host != "127.0.0.1" else []
         command += ["--static", str(built_pages()), *arguments]
         self.process = subprocess.Popen(command, cwd=ROOT)
         self._wait()
@@ -62,8 +66,13 @@ class Served:
     def _wait(self) -> None:
         until = time.monotonic() + START_LIMIT_S
         while time.monotonic() < until:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.base}/health"):
-                return
+            try:
+                with urllib.request.urlopen(f"{self.base}/health"):
+                    return
+            except urllib.error.HTTPError:
+                return  # it answers that it is not able: it is there
+            except OSError:
+                pass
             assert self.process.poll() is None, "the test's server ended"
             time.sleep(0.05)
         self.stop()

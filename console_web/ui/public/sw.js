@@ -8,6 +8,9 @@ const PAGE = '/tablet.html'
 const REGION = '/map/region.pmtiles'
 const MAP_BYTES_MAX = 80_000_000
 const PAGE_WAIT_MS = 3000
+// What the server says of Origin and encoding does not change a file; a page asks with other headers
+// than we did when we kept it.
+const ANY = { ignoreVary: true }
 
 self.addEventListener('install', (event) => event.waitUntil(refreshPage()))
 self.addEventListener('activate', (event) => event.waitUntil(activated()))
@@ -37,13 +40,13 @@ async function refreshPage(answer) {
   const html = await fresh.clone().text()
   const parts = [...html.matchAll(/(?:src|href)="(\/(?:assets\/[^"]+|icon\.svg))"/g)].map((match) => match[1])
   for (const part of new Set(parts)) {
-    if (!(await cache.match(part))) await cache.add(part)
+    if (!(await cache.match(part, ANY))) await cache.add(part)
   }
   await cache.put(PAGE, fresh)
   for (const kept of await cache.keys()) {
     const { pathname } = new URL(kept.url)
     if (pathname.startsWith('/assets/') && !parts.includes(pathname) && !(await importedBy(cache, parts, pathname))) {
-      await cache.delete(kept)
+      await cache.delete(kept, ANY)
     }
   }
 }
@@ -52,7 +55,7 @@ async function refreshPage(answer) {
 async function importedBy(cache, parts, pathname) {
   const name = pathname.split('/').pop()
   for (const part of parts) {
-    const held = await cache.match(part)
+    const held = await cache.match(part, ANY)
     if (held && (await held.text()).includes(name)) return true
   }
   return false
@@ -60,7 +63,7 @@ async function importedBy(cache, parts, pathname) {
 
 async function page() {
   const cache = await caches.open(PAGES)
-  const held = await cache.match(PAGE)
+  const held = await cache.match(PAGE, ANY)
   try {
     const signal = held ? AbortSignal.timeout(PAGE_WAIT_MS) : undefined
     const fresh = await fetch(PAGE, { cache: 'no-cache', signal })
@@ -75,7 +78,7 @@ async function page() {
 
 async function asset(request) {
   const cache = await caches.open(PAGES)
-  const held = await cache.match(request)
+  const held = await cache.match(request, ANY)
   if (held) return held
   const fresh = await fetch(request)
   if (fresh.ok) await cache.put(request, fresh.clone())
@@ -87,7 +90,7 @@ let fetching = null
 
 async function region(request) {
   const cache = await caches.open(MAP)
-  const held = await cache.match(REGION)
+  const held = await cache.match(REGION, ANY)
   if (!held) {
     fetching ??= keepMap(cache).finally(() => (fetching = null))
     return fetch(request)

@@ -1,8 +1,8 @@
-// Commands: an id of our own, the same id again when the network fails, and a typed result. What is
-// refused is told at once in the toast region; nobody is asked to confirm.
+// Commands: an id of our own, the same id again when the network fails or the machines switch, and a
+// typed result. What is refused is told at once in the toast region; nobody is asked to confirm.
 
 import { reactive } from 'vue'
-import { apiUrl, nextBase } from '@/lib/bases'
+import { apiUrl, onTurn } from '@/lib/bases'
 import { HttpError, postJson } from '@/lib/http'
 import { has, t } from '@/lib/i18n'
 import { newId } from '@/lib/ids'
@@ -20,36 +20,64 @@ export interface Failed {
 
 export type Outcome = CommandResult | Failed
 
-const TRIES_MAX = 8
+const GIVE_UP_MS = 20_000
+const TIMEOUT_MS = 4000
 const WAIT_FIRST_MS = 200
-const WAIT_MAX_MS = 3000
+const WAIT_MAX_MS = 2000
 
-/** How many commands are on their way; shown beside the link state. */
-export const sending = reactive({ count: 0 })
-
-const pause = (wait_ms: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, wait_ms))
+/** The commands that have no answer yet, oldest first; shown beside the link state. */
+export const sending = reactive<{ items: { command_id: string; type: AnyCommand['type'] }[] }>({ items: [] })
 
 function isTransient(error: HttpError): boolean {
   return error.status === 0 || error.status === 503 || error.status === 502 || error.status === 429
 }
 
+/** Until the time is over, or the screen turned to the other machine: no reason to wait longer. */
+function pause(wait_ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      forget()
+      resolve()
+    }
+    const forget = onTurn(done)
+    const timer = setTimeout(done, wait_ms)
+  })
+}
+
+/** One try at the machine of now; given up when the screen turns to the other one. */
+export async function tryOnce(command_id: string, body: AnyCommand): Promise<CommandResult> {
+  const turning = new AbortController()
+  const forget = onTurn(() => turning.abort())
+  try {
+    const url = apiUrl('/api/commands')
+    const given = { command_id, body }
+    return (await postJson<CommandResult>(url, given, [200, 409], TIMEOUT_MS, turning.signal)).body
+  } finally {
+    forget()
+  }
+}
+
 /** Sends until there is an answer. The outcome says accepted, refused or failed; it never throws. */
 export async function deliver(body: AnyCommand, command_id = newId()): Promise<Outcome> {
-  let last: HttpError | null = null
-  for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
-    if (attempt > 0) await pause(Math.min(WAIT_MAX_MS, WAIT_FIRST_MS * 2 ** (attempt - 1)))
-    try {
-      const url = apiUrl('/api/commands')
-      return (await postJson<CommandResult>(url, { command_id, body }, [200, 409])).body
-    } catch (error) {
-      if (!(error instanceof HttpError)) throw error
-      last = error
-      if (!isTransient(error)) break
-      if (error.status === 0) nextBase()
+  const until_ms = performance.now() + GIVE_UP_MS
+  const item = { command_id, type: body.type }
+  sending.items.push(item)
+  try {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await tryOnce(command_id, body)
+      } catch (error) {
+        if (!(error instanceof HttpError)) throw error
+        if (!isTransient(error) || performance.now() > until_ms) {
+          return { result: 'failed', command_id, ...error.body }
+        }
+      }
+      await pause(Math.min(WAIT_MAX_MS, WAIT_FIRST_MS * 2 ** attempt))
     }
+  } finally {
+    sending.items = sending.items.filter((other) => other.command_id !== command_id)
   }
-  return { result: 'failed', command_id, ...(last?.body ?? { code: 'offline' }) }
 }
 
 export function outcomeText(outcome: Refused | Failed): string {
@@ -60,13 +88,8 @@ export function outcomeText(outcome: Refused | Failed): string {
 
 /** Sends a command and tells when it could not be. Gives what was accepted, or null. */
 export async function send(body: AnyCommand, command_id = newId()): Promise<Accepted | null> {
-  sending.count += 1
-  try {
-    const outcome = await deliver(body, command_id)
-    if (outcome.result === 'accepted') return outcome
-    toast('bad', t(`command.${body.type}`), outcomeText(outcome))
-    return null
-  } finally {
-    sending.count -= 1
-  }
+  const outcome = await deliver(body, command_id)
+  if (outcome.result === 'accepted') return outcome
+  toast('bad', t(`command.${body.type}`), outcomeText(outcome))
+  return null
 }

@@ -34,7 +34,20 @@ export type FixRow = [
 
 export type Changed = { [K in Kind]: { kind: K; id: string; value?: EntityByKind[K] | null } }[Kind]
 
+/** Who answers, in which role, and which machines there are (`/api/machines`). */
+export interface Machines {
+  type: 'machines'
+  node: string
+  role: 'single' | 'active' | 'standby' | 'switching' | 'blocked' | 'starting'
+  epoch: number
+  writer: string
+  in_sync: string[]
+  lag: number
+  machines: { node: string; url: string }[]
+}
+
 export type Frame =
+  | Machines
   | { type: 'welcome'; session: Session; epoch: number; seq: number; at_ms: number }
   | {
       type: 'snapshot'

@@ -14,8 +14,9 @@ import type { FrameState } from 'ol/Map'
 import { fromLonLat, toLonLat } from 'ol/proj'
 import { apply as transform } from 'ol/transform'
 import { PMTilesVectorSource } from 'ol-pmtiles'
-import { PMTiles } from 'pmtiles'
-import { apiUrl } from '@/lib/bases'
+import { PMTiles, type RangeResponse, type Source as TileSource } from 'pmtiles'
+import { addresses, base, isHome } from '@/lib/bases'
+import { fetchAs } from '@/lib/http'
 import { Painter, type Scene } from '@/lib/mapink'
 import { baseStyle, mapBackground } from '@/lib/mapstyle'
 import type { Theme } from '@/lib/settings'
@@ -64,10 +65,34 @@ interface Tiles {
   centre: [lon: number, lat: number]
 }
 
-async function describeTiles(url: string): Promise<Tiles | null> {
-  const answer = await fetch(url, { headers: { range: 'bytes=0-6' } }).catch(() => null)
+/** The region's file, from our own machine or, when that is silent, from the other one. */
+const REGION = '/map/region.pmtiles'
+async function fetchRegion(range: string, signal?: AbortSignal): Promise<Response> {
+  const isKept = Boolean(navigator.serviceWorker?.controller) // the worker has our own machine's
+  const order = isHome() || isKept ? addresses() : [base(), ...addresses()]
+  let answer: Response | undefined
+  for (const url of new Set(order)) {
+    answer = await fetchAs(url + REGION, { headers: { range }, signal }).catch(() => undefined)
+    if (answer?.ok) return answer
+  }
+  if (!answer) throw new Error('the map is at neither machine')
+  return answer
+}
+class RegionSource implements TileSource {
+  getKey(): string {
+    return REGION
+  }
+  async getBytes(offset: number, length: number, signal?: AbortSignal): Promise<RangeResponse> {
+    const answer = await fetchRegion(`bytes=${offset}-${offset + length - 1}`, signal)
+    if (answer.status !== 206) throw new Error(`map: ${answer.status} instead of a range`)
+    return { data: await answer.arrayBuffer() }
+  }
+}
+
+async function describeTiles(): Promise<Tiles | null> {
+  const answer = await fetchRegion('bytes=0-6').catch(() => null)
   if (!answer?.ok || (await answer.text()).slice(0, 7) !== 'PMTiles') return null
-  const file = new PMTiles(url)
+  const file = new PMTiles(new RegionSource())
   const [header, metadata] = await Promise.all([file.getHeader(), file.getMetadata()])
   const { attribution } = metadata as { attribution?: string }
   return { attribution: attribution ?? '', centre: [header.centerLon, header.centerLat] }
@@ -107,11 +132,10 @@ export class RegionMap {
   /** Loads the base map. False when the server has none: the ink is drawn on plain ground.
    * Its `attribution` must then be shown in a corner of the map. */
   async loadBase(): Promise<boolean> {
-    const url = apiUrl('/map/region.pmtiles')
-    const about = await describeTiles(url)
+    const about = await describeTiles()
     if (!about) return false
     this.base = new VectorTileLayer({
-      source: new PMTilesVectorSource({ url }),
+      source: new PMTilesVectorSource({ url: new RegionSource() as never }),
       declutter: true,
       renderMode: 'hybrid',
       zIndex: 0,

@@ -1,6 +1,6 @@
 // Who sits here: log-in, log-out, and which page belongs to which role.
 
-import { apiUrl } from '@/lib/bases'
+import { apiUrl, base, isHome, keepPass } from '@/lib/bases'
 import type { Session } from '@/lib/frames'
 import { getJson, HttpError, postJson } from '@/lib/http'
 
@@ -29,6 +29,7 @@ export async function login(user: string, password: string): Promise<Session> {
 }
 
 export async function logout(): Promise<void> {
+  keepPass('')
   await postJson(apiUrl('/api/logout'), {}, [200, 204])
   goToLogin()
 }
@@ -56,5 +57,6 @@ export async function demoAccounts(): Promise<DemoAccount[]> {
 
 export function goToLogin(): void {
   const back = encodeURIComponent(location.pathname + location.search)
-  location.replace(`/index.html?back=${back}`)
+  // The other machine's own page, while ours is silent: there a log-in sets a cookie again.
+  location.replace(`${isHome() ? '' : base()}/index.html?back=${back}`)
 }

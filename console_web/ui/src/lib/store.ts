@@ -93,6 +93,7 @@ export class Store {
         break
       case 'welcome':
       case 'ping':
+      case 'machines':
       case 'error':
         break
       default:

@@ -1,7 +1,8 @@
 // The playhead. While a recording plays, its sound is the clock; elsewhere the frame clock is.
 
 import { onBeforeUnmount, reactive } from 'vue'
-import { apiUrl } from '@/lib/bases'
+import { apiUrl, isHome, onTurn } from '@/lib/bases'
+import { fetchAs } from '@/lib/http'
 import type { Recording, Timeline } from './story'
 
 export const SPEEDS = [1, 2, 4, 16] as const
@@ -31,6 +32,11 @@ export function usePlayer(): Player {
   let frame = 0
   let last_ms = 0
   const broken = new Set<string>()
+  const forget = onTurn(() => {
+    broken.clear() // the other machine may have what this one could not give
+    delete audio.dataset.call
+    current = null
+  })
 
   const player: Player = reactive({
     at_ms: 0,
@@ -65,6 +71,27 @@ export function usePlayer(): Player {
     current = null
     player.sounding = ''
   }
+  /** Our own machine's sound comes in ranges; the other one's as a whole file, since an audio element
+   * can show it no pass. */
+  async function loadSound(wanted: Recording): Promise<void> {
+    const url = apiUrl(wanted.url)
+    if (isHome()) {
+      audio.src = url
+      return
+    }
+    audio.removeAttribute('src')
+    try {
+      const answer = await fetchAs(url)
+      if (!answer.ok) throw new Error(`${url}: ${answer.status}`)
+      const sound = URL.createObjectURL(await answer.blob())
+      if (audio.dataset.call === wanted.call_id) audio.src = sound
+      place()
+    } catch (error) {
+      console.warn('recording not loaded:', error)
+      broken.add(wanted.call_id)
+      stopSound()
+    }
+  }
   /** Puts the sound where the playhead is; nothing where there is none, or it would be too fast. */
   function place(): void {
     const wanted = player.isPlaying && player.speed <= AUDIBLE_SPEED_MAX ? recordingAt(player.at_ms) : null
@@ -75,10 +102,11 @@ export function usePlayer(): Player {
     if (current?.call_id !== wanted.call_id) {
       current = wanted
       if (audio.dataset.call !== wanted.call_id) {
-        audio.src = apiUrl(wanted.url)
         audio.dataset.call = wanted.call_id
+        void loadSound(wanted)
       }
     }
+    if (!audio.src) return // it is being fetched
     audio.playbackRate = player.speed
     audio.currentTime = (player.at_ms - wanted.started_at_ms) / 1000
     player.sounding = wanted.call_id
@@ -141,6 +169,7 @@ export function usePlayer(): Player {
   onBeforeUnmount(() => {
     cancelAnimationFrame(frame)
     stopSound()
+    forget()
   })
   return player
 }

@@ -4,10 +4,11 @@
 
 import { openDB, type DBSchema, type IDBPDatabase } from 'idb'
 import { shallowReactive } from 'vue'
-import { apiUrl, nextBase } from '@/lib/bases'
-import { HttpError, postJson } from '@/lib/http'
+import { onTurn } from '@/lib/bases'
+import { tryOnce } from '@/lib/commands'
+import { HttpError } from '@/lib/http'
 import { newId } from '@/lib/ids'
-import type { AnyCommand, CommandResult } from '@/lib/types'
+import type { AnyCommand } from '@/lib/types'
 
 export interface Waiting {
   n?: number
@@ -99,18 +100,16 @@ async function sendAll(): Promise<void> {
 /** False when it has to wait: no answer, a busy server, or nobody is signed in. */
 async function sendOne(item: Waiting): Promise<boolean> {
   const db = await store()
-  const request = { command_id: item.command_id, body: item.body }
   try {
-    const answer = await postJson<CommandResult>(apiUrl('/api/commands'), request, [200, 409])
-    if (answer.body.result === 'refused') {
-      const { code, field, detail } = answer.body
+    const answer = await tryOnce(item.command_id, item.body)
+    if (answer.result === 'refused') {
+      const { code, field, detail } = answer
       await db.put('outbox', { ...item, refused: { code, field, detail } })
     } else {
       await db.delete('outbox', item.n!)
     }
   } catch (error) {
     if (!(error instanceof HttpError)) throw error
-    if (error.status === 0) nextBase()
     if (error.status === 0 || error.status >= 500 || [401, 408, 429].includes(error.status)) {
       return false
     }
@@ -128,4 +127,5 @@ export async function startOutbox(): Promise<void> {
     if (outbox.items.some((item) => !item.refused)) void drain()
   }, RETRY_MS)
   window.addEventListener('online', () => void drain())
+  onTurn(() => window.setTimeout(() => void drain()))
 }

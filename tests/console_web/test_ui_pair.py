@@ -1,0 +1,221 @@
+"""Screens of a pair in Chromium: two servers on two sites over one journal. One is killed or
+frozen; every screen goes on at the other, no click is lost and none is done twice.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.console_web.ui_kit import Served, axe_violations, chromium, free_port, sign_in
+
+SERVER = "tests.console_web.fake_server"
+LIVE_AGAIN_MS = 30_000
+
+
+@dataclass
+class Pair:
+    """Machine `a` has the centre, `b` waits. Two sites: no cookie of one reaches the other."""
+
+    a: Served
+    b: Served
+
+    def kill_a(self) -> None:
+        self.a.kill()
+
+    def take_over(self) -> None:
+        self.b.post("/fake/take_over")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    ports = free_port("127.0.0.1"), free_port("127.0.0.2")
+    urls = [f"http://127.0.0.{n}:{port}" for n, port in enumerate(ports, 1)]
+    kept = ("--folder", str(tmp_path))
+    a = Served(SERVER, *kept, "--other", urls[1], port=ports[0])
+    try:
+        b = Served(SERVER, *kept, "--other", urls[0], "--waits", port=ports[1], host="127.0.0.2")
+    except BaseException:
+        a.stop()
+        raise
+    yield Pair(a, b)
+    for server in (a, b):
+        server.process.send_signal(signal.SIGCONT)
+        server.stop()
+
+
+def opened(browser: Browser, pair: Pair, user: str = "seat1") -> Page:
+    """A screen at `a` that has learnt the other address, and has its pass."""
+    page = sign_in(browser, pair.a.base, user, f"demo-{user}")
+    until(page, "sessionStorage.getItem('d120.pass') !== null")
+    return page
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait for it from outside: the pages' policy lets nothing be evaluated inside."""
+    end = time.monotonic() + 30
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(50)
+
+
+def console(browser: Browser, pair: Pair) -> Page:
+    page = opened(browser, pair)
+    page.click("text=签到上席")
+    expect(page.locator(".seat.free")).to_be_visible()
+    pair.a.post("/fake/ring")
+    expect(page.locator(".pop.ringing")).to_be_visible()
+    page.keyboard.press("F1")
+    expect(page.locator(".pop.answered")).to_be_visible()
+    return page
+
+
+def write_note(page: Page, text: str) -> None:
+    page.locator("input.note").fill(text)
+    page.locator("input.note").press("Enter")
+
+
+def at_b(page: Page) -> None:
+    expect(page.locator(".link.connected")).to_contain_text("B", timeout=LIVE_AGAIN_MS)
+
+
+def test_a_killed_machine_costs_no_click(browser: Browser, pair: Pair) -> None:
+    page = console(browser, pair)
+    hellos: list[str] = []
+    page.on("websocket", lambda line: line.on("framesent", lambda sent: hellos.append(str(sent))))
+    write_note(page, "三楼")
+    expect(page.locator(".notes li")).to_have_count(1)
+
+    pair.kill_a()
+    cut = page.locator("[data-test=cut]")
+    expect(cut).to_contain_text("与 A 机失去联系")
+    write_note(page, "有电梯")  # nobody can take it now
+    expect(cut).to_contain_text("尚未确认：备注")
+    expect(page.locator(".notes li")).to_have_count(1)  # nothing is shown that was not committed
+
+    pair.take_over()
+    at_b(page)
+    expect(page.locator(".notes li")).to_have_count(2)
+    turned = page.locator("[data-test=turned]")
+    expect(turned).to_contain_text("已转到 B 机")
+    expect(turned).to_contain_text("没有未确认的操作")
+    assert axe_violations(page) == []
+    assert json.loads(hellos[-1])["last_seq"] > 0
+    write_note(page, "快")
+    expect(page.locator(".notes li")).to_have_count(3)
+    assert pair.b.post("/fake/nothing")["given"] == ["AddNote", "AddNote"]
+    page.close()
+
+
+def test_a_click_whose_answer_died_with_its_machine_is_done_once(
+    browser: Browser, pair: Pair
+) -> None:
+    page = console(browser, pair)
+    sent: list[str] = []
+
+    def die_after(route: Route) -> None:
+        sent.append(json.loads(route.request.post_data or "{}")["command_id"])
+        if len(sent) == 1:
+            route.fetch()  # it is committed, and the screen never hears
+            pair.kill_a()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/commands", die_after)
+    write_note(page, "三楼")
+    expect(page.locator("[data-test=cut]")).to_be_visible()
+    pair.take_over()
+    at_b(page)
+    expect(page.locator("[data-test=turned]")).to_contain_text("没有未确认的操作")
+    expect(page.locator(".notes li")).to_have_count(1)
+    assert len(set(sent)) == 1
+    assert len(sent) > 1
+    page.close()
+
+
+def test_a_frozen_machine_is_left_and_not_believed_when_it_wakes(
+    browser: Browser, pair: Pair
+) -> None:
+    page = console(browser, pair)
+    pair.a.process.send_signal(signal.SIGSTOP)
+    pair.take_over()
+    at_b(page)
+    write_note(page, "三楼")
+    expect(page.locator(".notes li")).to_have_count(1)
+
+    pair.a.process.send_signal(signal.SIGCONT)  # it still believes that it writes, in its old epoch
+    pair.b.kill()
+    expect(page.locator("[data-test=cut]")).to_contain_text("与 B 机失去联系")
+    expect(page.locator("[data-test=cut]")).to_contain_text("A 机为主机", timeout=LIVE_AGAIN_MS)
+    expect(page.locator("[data-test=cut]")).to_contain_text("B 机无应答")
+    expect(page.locator(".link.connected")).to_have_count(0)
+    expect(page.locator(".notes li")).to_have_count(1)
+    page.close()
+
+
+SCREENS = (
+    ("crew1", "tablet"),
+    ("ed1", "arrivals"),
+    ("chief", "monitor"),
+    ("chief", "replay"),
+)
+
+
+def test_every_screen_goes_on_at_the_other_machine(browser: Browser, pair: Pair) -> None:
+    pages = []
+    for user, path in SCREENS:
+        page = opened(browser, pair, user)
+        if path == "replay":
+            page.goto(f"{pair.a.base}/replay.html")
+            expect(page.locator(".link.connected")).to_be_visible()
+        pages.append(page)
+    pair.kill_a()
+    for page in pages:
+        expect(page.locator("[data-test=cut]")).to_be_visible()
+    pair.take_over()
+    for page, (_, path) in zip(pages, SCREENS, strict=True):
+        expect(page.locator(".link.connected")).to_be_visible(timeout=LIVE_AGAIN_MS)
+        expect(page.locator("[data-test=turned]")).to_contain_text("B 机")
+        assert page.url.startswith(f"{pair.a.base}/{path}.html")
+        page.close()
+
+
+def test_a_tablet_is_reloaded_while_its_machine_is_dead(browser: Browser, pair: Pair) -> None:
+    page = opened(browser, pair, "crew1")
+    until(page, "navigator.serviceWorker.controller !== null")
+    pair.kill_a()
+    pair.take_over()
+    page.reload()
+    expect(page.locator(".link.connected")).to_be_visible(timeout=LIVE_AGAIN_MS)
+    expect(page.locator(".plate")).not_to_have_text("—")
+    page.close()
+
+
+def test_the_pairs_alarms_stand_above_and_its_addresses_are_the_servers(
+    browser: Browser, pair: Pair
+) -> None:
+    page = opened(browser, pair)
+    pair.a.post("/fake/alarm", code="no_standby", detail="")
+    banner = page.locator("[data-test=no_standby]")
+    expect(banner).to_contain_text("没有备机")
+    expect(banner).to_contain_text("单机运行")
+    assert axe_violations(page) == []
+    # An address that somebody put into a link is not believed.
+    page.goto(f"{pair.a.base}/console.html?also=http://127.0.0.3:9")
+    expect(page.locator(".link.connected")).to_be_visible()
+    kept = page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
+    assert "127.0.0.3" not in kept
+    assert pair.b.base in kept
+    page.close()
