@@ -116,6 +116,13 @@ class FullPair(NetPair):
         words = ["-m", "simulators.pair_net.client", *places, "--per-s", str(per_s)]
         return [sys.executable, *words], {PASSWORD: DEMO_PASSWORD}
 
+    def screens_command(self) -> tuple[list[str], dict[str, str]]:
+        """A screen at either machine, see `screens`."""
+        places = [word for n in BOTH for word in (f"--{n}", self.machines.web(n))]
+        return [sys.executable, "-m", "simulators.pair_net.screens", *places], {
+            PASSWORD: DEMO_PASSWORD
+        }
+
     def callers_command(self) -> list[str]:
         """People who call one machine after the other, and wait in the queue."""
         machines = (self.machines.settings(node).sip for node in BOTH)
