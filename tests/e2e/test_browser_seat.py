@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from dispatch.contracts import events as ev
 from dispatch.contracts.words import PhoneKind
@@ -19,6 +19,7 @@ from simulators.bench.machine import Machine
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from telephony.kamailio import KamailioControl
+from tests.console_web.ui_kit import AXE
 from tests.e2e.actors import recorded
 from tests.e2e.browser_seat import (
     RATE_HZ,
@@ -60,6 +61,12 @@ async def hears_the_caller(seat: BrowserSeat) -> None:
     raise AssertionError(f"the caller is not heard: {found:.2f}")
 
 
+async def violations(page: Page) -> list[str]:
+    """What axe-core finds on the page as it stands."""
+    await page.evaluate(AXE.read_text("utf-8"))
+    return [item["id"] for item in (await page.evaluate("axe.run()"))["violations"]]
+
+
 def channels(machine: Machine, stored: ev.RecordingStored) -> tuple[Samples, Samples]:
     with wave.open(str(machine.settings.recordings_path / stored.path)) as sound:
         assert (sound.getnchannels(), sound.getframerate()) == (2, RATE_HZ)
@@ -87,9 +94,11 @@ async def test_caller_and_call_taker_talk_and_both_are_recorded(
         chosen = cast("ev.SeatPhoneChosen", (await recorded(machine, ev.SeatPhoneChosen)).body)
         assert (chosen.seat_id, chosen.phone) == ("01", PhoneKind.BROWSER)
         await seat.is_ready()
+        assert await violations(page) == []
 
         await answered(machine, seat, caller)
         await hears_the_caller(seat)
+        assert await violations(page) == []
 
         # Muted the page sends silence, and on hold the headset is silent.
         await page.keyboard.press("F4")
