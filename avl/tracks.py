@@ -20,6 +20,8 @@ RECORD = struct.Struct("<qiiiHHH")
 """at_ms, delay_ms (received minus at), lat and lon in 1e-7 degrees, speed in 0.01 km/h, heading in
 0.01 degrees, accuracy in 0.1 m (0xFFFF unknown).
 """
+COPIED_TRACKS = "peer"
+"""Below it lies what the other machine of a pair has written."""
 FLUSH_S = 1.0
 BUFFER_BYTES_MAX = 16 * 1024 * 1024
 _DAY_MS = 86_400_000
@@ -161,10 +163,10 @@ def read_track(folder: Path, unit_id: UnitId, from_ms: int, to_ms: int) -> list[
     """
     found: dict[int, Fix] = {}
     for day in range(from_ms // _DAY_MS, to_ms // _DAY_MS + 1):
-        path = track_path(folder, unit_id, day * _DAY_MS)
-        for fix in _records(path, unit_id):
-            if from_ms <= fix.at_ms <= to_ms:
-                found.setdefault(fix.at_ms, fix)
+        for whose in (folder, folder / COPIED_TRACKS):
+            for fix in _records(track_path(whose, unit_id, day * _DAY_MS), unit_id):
+                if from_ms <= fix.at_ms <= to_ms:
+                    found.setdefault(fix.at_ms, fix)
     return [found[at_ms] for at_ms in sorted(found)]
 
 
@@ -191,6 +193,6 @@ def _records(path: Path, unit_id: UnitId) -> Iterable[Fix]:
 
 
 def units_on(folder: Path, at_ms: int) -> list[UnitId]:
-    """The units that have a track on that day."""
-    day = track_path(folder, UnitId("x"), at_ms).parent
-    return sorted(UnitId(unquote(path.stem)) for path in day.glob("*.trk"))
+    """The units that have a track on that day, here or on the other machine."""
+    days = [track_path(f, UnitId("x"), at_ms).parent for f in (folder, folder / COPIED_TRACKS)]
+    return sorted({UnitId(unquote(path.stem)) for day in days for path in day.glob("*.trk")})

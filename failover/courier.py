@@ -37,15 +37,20 @@ class Courier:
     def __init__(self, send: Callable[[Parcel, int], bool]) -> None:
         self._send = send
         self._handlers: dict[str, Handler] = {}
+        self._unremembered: set[str] = set()
         self._asked: dict[str, asyncio.Future[Parcel]] = {}
         self._came: asyncio.Queue[Parcel] = asyncio.Queue(WAITING_MAX)
         self._answers: OrderedDict[str, Parcel | None] = OrderedDict()
         self._room = asyncio.Semaphore(AT_ONCE_MAX)
         self.overruns = 0
 
-    def answer_with(self, what: str, handler: Handler) -> None:
-        """Questions of this kind are answered by `handler`."""
+    def answer_with(self, what: str, handler: Handler, *, remembered: bool = True) -> None:
+        """Questions of this kind are answered by `handler`. Large answers to harmless questions
+        need not be `remembered`: one that is asked twice is answered twice.
+        """
         self._handlers[what] = handler
+        if not remembered:
+            self._unremembered.add(what)
 
     async def ask(self, what: str, body: bytes, *, timeout_s: float) -> bytes:
         """The other machine's answer. `body` is JSON.
@@ -92,6 +97,8 @@ class Courier:
                 self._came.put_nowait(parcel)
             except asyncio.QueueFull:
                 self.overruns += 1  # asked again in a moment
+                return
+            if parcel.what in self._unremembered:
                 return
             self._answers[parcel.number] = None
             while len(self._answers) > ANSWERS_KEPT:

@@ -112,6 +112,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     witness: bool
     alarms: tuple[str, ...]
     bad_frames: int
+    copies_files: int = 0
+    """Recordings and tracks of the other machine that are not, or not wholly, here."""
+    copies_bytes: int = 0
+    copies_lag_ms: int = 0
+    """For how long that has been so."""
 
     @property
     def lag(self) -> int:
@@ -155,6 +160,8 @@ class PairMachine:
         )
         self.keeper: Keeper | None = None
         self.alarms: set[str] = set()
+        self.copies: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+        """Files, bytes and ms that the copies here are behind: whoever copies says it."""
         self._folder = journal_folder
         self._inbox: asyncio.Queue[AnyHappened] = asyncio.Queue(INBOX_MAX)
         self._work: _Next | None = None
@@ -227,6 +234,7 @@ class PairMachine:
         """Everything in one look."""
         keeper = self._keeper()
         links = [*self._channels, self._witness]
+        copies = self.copies()
         return Status(
             node=self.settings.node,
             role=keeper.said_role,
@@ -239,6 +247,9 @@ class PairMachine:
             witness=self._witness.up,
             alarms=tuple(sorted(self.alarms)),
             bad_frames=sum(link.bad_frames for link in links),
+            copies_files=copies[0],
+            copies_bytes=copies[1],
+            copies_lag_ms=copies[2],
         )
 
     # ---- running

@@ -8,8 +8,20 @@ from collections.abc import Collection, Iterator
 
 from dispatch.contracts.commands import ClearAlarm, RaiseAlarm
 
-OF_THE_WRITER = ("no_standby", "channel_silent", "witness_away", "witness_unseeded")
-OF_THE_STANDBY = ("witness_away", "witness_unseeded", "cannot_take_over", "disk_behind")
+OF_THE_WRITER = (
+    "no_standby",
+    "channel_silent",
+    "witness_away",
+    "witness_unseeded",
+    "copies_behind",
+)
+OF_THE_STANDBY = (
+    "witness_away",
+    "witness_unseeded",
+    "cannot_take_over",
+    "disk_behind",
+    "copies_behind",
+)
 TROUBLE = "standby_trouble"
 
 
@@ -55,5 +67,7 @@ def _raised(code: str, node: str) -> RaiseAlarm:
             return RaiseAlarm(code="witness_away", detail=node)
         case "witness_unseeded":
             return RaiseAlarm(code="witness_unseeded", detail=node)
+        case "copies_behind":
+            return RaiseAlarm(code="copies_behind", detail=node)
         case _:
             return RaiseAlarm(code=f"standby_trouble/{which}", detail=node)

@@ -61,6 +61,10 @@ def words(status: Status) -> list[str]:
     ]
     if status.in_sync:
         lines.append(f"in sync   {', '.join(status.in_sync)}; {status.lag} records behind")
+    lag_s = status.copies_lag_ms / 1000
+    lines.append(
+        f"copies    {status.copies_files} files, {status.copies_bytes} bytes behind; {lag_s:.1f} s"
+    )
     if status.alarms:
         lines.append(f"alarms    {', '.join(status.alarms)}")
     return lines

@@ -16,6 +16,8 @@ from dispatch.app.ground import Ground, load_ground
 from dispatch.app.pair import PairJournal
 from dispatch.app.pair_accounts import PairAccounts
 from dispatch.app.pair_alarms import pair_alarms_due
+from dispatch.app.pair_file_names import FileNames
+from dispatch.app.pair_files import PairFiles
 from dispatch.app.pair_port import PairPort
 from dispatch.app.pair_signs import PairSigns
 from dispatch.app.sequencer import SYSTEM_ACTOR, Commit, Sequencer
@@ -105,6 +107,14 @@ class PairCore:
         self.hub = self.ground.hub
         self._showing = Showing(self.hub, self.ground.looking)
         self.hub.machines = self.machines
+        self._files = PairFiles(
+            FileNames(recordings=self.settings.recordings_path, tracks=self.settings.tracks_path),
+            self.machine.courier,
+            digest_of=self._digest_of,
+            now_ms=self.clock.now_ms,
+            monotonic_ms=self.clock.monotonic_ms,
+        )
+        self.machine.copies = self._files.behind
         signs = PairSigns(
             self.ground, journal=self.journal, rooms=lambda: self._rooms, machine=self.machine
         )
@@ -133,6 +143,7 @@ class PairCore:
             tasks.create_task(self._tell_machines(), name="pair-machines")
             tasks.create_task(self._tell_viewers(), name="pair-viewers")
             tasks.create_task(self._accounts.run(), name="pair-accounts")
+            tasks.create_task(self._files.run(), name="pair-files")
             tasks.create_task(self._say_ready(), name="ready")
 
     async def _say_ready(self) -> None:
@@ -293,13 +304,19 @@ class PairCore:
                 self.hub.tell(now)
             await asyncio.sleep(LOOK_S)
 
+    def _digest_of(self, path: str) -> str:
+        return self.hub.history.digest_of(path)
+
+    def _alarms(self) -> set[str]:
+        return {*self.machine.alarms, *self._files.alarms}
+
     async def _keep_alarms(self) -> None:
         """The journal's alarms of the pair are what this machine finds, within half a second."""
         since_ms: dict[str, int] = {}
         while True:
             await asyncio.sleep(ALARMS_S)
             now_ms = self.clock.monotonic_ms()
-            since_ms = {code: since_ms.get(code, now_ms) for code in self.machine.alarms}
+            since_ms = {code: since_ms.get(code, now_ms) for code in self._alarms()}
             if not self._settled():
                 continue
             due = pair_alarms_due(

@@ -72,6 +72,8 @@ class PairSigns(Collector):
             "committed_seq": ("The newest record that may be told", status.committed_seq),
             "witness_up": ("Whether the witness is connected", status.witness),
             "alarms": ("Alarms of the pair found on this machine", len(status.alarms)),
+            "copies_behind_bytes": ("Recordings and tracks that lack here", status.copies_bytes),
+            "copies_lag_seconds": ("For how long they have", status.copies_lag_ms / 1000),
             "bad_frames": ("Frames of the links that were no good", status.bad_frames),
         }
         for name, (what, value) in plain.items():

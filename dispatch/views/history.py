@@ -52,6 +52,7 @@ class IncidentHistory:
         self._incident_of_mission: dict[MissionId, IncidentId] = {}
         self._incident_of_arrival: dict[ArrivalId, IncidentId] = {}
         self._recordings: dict[CallId, ev.RecordingStored] = {}
+        self._digests: dict[str, str] = {}
         self._running: dict[IncidentId, set[MissionId]] = {}
         self.indicators = Indicators()
         """The other fold that outlives the state."""
@@ -82,6 +83,10 @@ class IncidentHistory:
     def recording(self, call_id: CallId) -> ev.RecordingStored | None:
         """What the journal says of a call's recording."""
         return self._recordings.get(call_id)
+
+    def digest_of(self, path: str) -> str:
+        """The SHA-256 of the recording that lies there, or empty."""
+        return self._digests.get(path, "")
 
     def search(
         self, words: str, limit: int = 50, protocols: ProtocolSet | None = None
@@ -125,6 +130,7 @@ class IncidentHistory:
                 self._join(call_id, incident_id)
             case ev.RecordingStored():
                 self._recordings[event.call_id] = event
+                self._digests[event.path] = event.sha256
                 self._amend(self._incident_of_call.get(event.call_id), has_recording=True)
             case ev.IncidentOpened():
                 self._open(event, record.at_ms)

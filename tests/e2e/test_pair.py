@@ -1,6 +1,7 @@
 """A whole pair: two machines and a witness, commands over HTTP, screens on either."""
 
 import asyncio
+import hashlib
 import random
 import shutil
 import subprocess
@@ -340,8 +341,13 @@ async def test_a_caller_of_a_dead_machine_is_rung_back_by_the_other_one(pair: Pa
         call = await shown(other, "call", lambda c: c["state"] == "ringing")
         await accepted(seat, "answer_call", call_id=call["call_id"], seat_id="01")
         call = await shown(other, "call", lambda c: c.get("connected_at_ms"))
+        legs = here.settings.recordings_path / "live"
+        copies = there.settings.recordings_path / "peer-live"
+        await until(lambda: has_some_of(copies, legs), "the legs of the call on the standby")
         await pair.kill(active)
         rung = await caller.expect(say.Incoming, timeout_s=60)
+        for leg in legs.glob("*.wav"):  # a second and a half is 24 kB
+            assert leg.stat().st_size - (copies / leg.name).stat().st_size < 48_000
         assert rung.called == "19900000001"
         back = await shown(
             other,
@@ -350,6 +356,9 @@ async def test_a_caller_of_a_dead_machine_is_rung_back_by_the_other_one(pair: Pa
         )
         assert (back["seat_id"], back["incident_id"]) == ("01", call["incident_id"])
         await pair.start(active)
+        await until(
+            lambda: has_recording(pair, standby, call["call_id"]), "the mended recording's copy"
+        )
         records = await whole_and_the_same(pair)
     lost = next(r for r in records if isinstance(r.body, ev.CallEnded) and r.body.by == "system")
     opened = [r for r in records if isinstance(r.body, ev.EpochOpened)][-1]
@@ -359,3 +368,22 @@ async def test_a_caller_of_a_dead_machine_is_rung_back_by_the_other_one(pair: Pa
     )
     assert lost.body.call_id == call["call_id"]
     print(f"joined {joined.at_ms - opened.at_ms} ms after the takeover")  # noqa: T201
+
+
+async def has_some_of(copies: Path, legs: Path) -> bool:
+    """Every leg that grows there is here as well, with more than its header."""
+    names = [leg.name for leg in legs.glob("*.caller.*.wav")]  # noqa: ASYNC240 - a few files
+    return bool(names) and all(
+        (copies / name).exists() and (copies / name).stat().st_size > 8_000 for name in names
+    )
+
+
+async def has_recording(pair: Pair, node: str, call_id: str) -> bool:
+    """The recording of this call is on this machine, as the journal says."""
+    folder = pair.half(node).settings.recordings_path
+    for record in await pair.journal(node):
+        body = record.body
+        if isinstance(body, ev.RecordingStored) and body.call_id == call_id:
+            path = folder / body.path
+            return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == body.sha256
+    return False
