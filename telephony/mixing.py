@@ -54,7 +54,7 @@ def wires(scene: Scene) -> frozenset[Wire]:
     if scene.seat and not scene.muted:
         talkers.append(SEAT)
     found: set[Wire] = set()
-    alone = scene.seat_away and not scene.parties
+    alone = scene.seat_away and TALK not in scene.parties.values()
     if scene.caller and (scene.held or alone):
         found.add((MUSIC, CALLER))
     elif scene.caller:

@@ -24,8 +24,10 @@ RESTART_S = 0.5
 READY_POLL_S = 0.05
 READY_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 3.0
-SILENT_S_MAX = 6 * 60 * 60
-"""A call's bridge is deleted with the call; what is left behind, after this."""
+SILENT_S_MAX = 120
+"""A call's bridge is deleted with the call. One whose call ended with its worker is silent on both
+sides, and deleted after this; held and muted calls are never silent: their silence is sent.
+"""
 PING = b"d120 d7:command4:pinge"
 THREADS = 2
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64")

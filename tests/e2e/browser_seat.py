@@ -139,6 +139,6 @@ class BrowserSeat:
         quality = self.page.locator("[data-test=quality]")
         await expect(quality).to_contain_text("丢包", timeout=30_000)
 
-    async def hears(self, length_ms: int = 3000) -> Samples:
+    async def hears(self, length_ms: int = 2000) -> Samples:
         """What comes out of the headset from now on."""
         return np.array(await self.page.evaluate(HEAR, length_ms), dtype=np.float64)

@@ -60,3 +60,10 @@ def test_what_holds_in_every_combination() -> None:
                 assert ears == ({SEAT} if seat else set())
         assert any(source == BEAT for source, _ in found) is beating
         assert {sink for _, sink in found} <= people
+
+
+def test_a_caller_whose_seat_is_dialled_again_hears_music_or_whoever_else_talks() -> None:
+    assert wires(Scene(seat=False, seat_away=True)) == {(MUSIC, CALLER)}
+    assert wires(Scene(seat=False, seat_away=True, parties={"l": LISTEN})) == {(MUSIC, CALLER)}
+    talked_to = wires(Scene(seat=False, seat_away=True, parties={"t": TALK}))
+    assert talked_to == {("t", CALLER), (CALLER, "t")}
