@@ -26,7 +26,7 @@ from tests.app.centre import (
     writing,
 )
 from tests.app.world import task
-from tests.core.story import PROTOCOLS, REGISTER
+from tests.core.story import DAY_MS, PROTOCOLS, REGISTER
 
 
 async def a_history() -> tuple[MemoryJournal, Sequencer]:
@@ -84,7 +84,7 @@ async def test_forgetting_begins_before_the_first_record() -> None:
 async def test_an_epoch_whose_opening_was_not_answered_is_opened_once(outcome: str) -> None:
     journal, _ = await a_history()
     troubled = TroubledJournal(journal)
-    follower = a_sequencer(troubled)
+    follower = a_sequencer(troubled, clock=StepClock(DAY_MS + 60_000))  # each look is later
     follower.follow(await records_of(journal))
     epoch = await journal.claim_epoch("b")
     troubled.fail = outcome
