@@ -47,7 +47,7 @@ from simulators.bench.processes import MARK, marked
 NODES = ("a", "b")
 WITNESS = "w"
 WITNESS_PORT, CHANNEL_PORT, JOURNAL_PORT, GATEWAY_PORT = 20, 21, 22, 23
-READY_S = 90.0
+READY_S = 150.0
 STOP_S = 40.0
 SYNC_S = 30.0
 LOOK_S = 0.02

@@ -31,7 +31,7 @@ from tests.e2e.actors import Fleet, accepted, dial, hospitals, seat_phone, shown
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 RUNS = count(1)
