@@ -75,7 +75,14 @@ class CallBook:
                 return [_seat_lost(line)]
             case wire.NotPlaced():
                 return self._not_placed(line.call_ref, line.at_ms, line.sip_code, line.reason)
-            case wire.PartyUp() | wire.PartyGone() | wire.Digit():
+            case (
+                wire.PartyUp()
+                | wire.PartyGone()
+                | wire.Digit()
+                | wire.SeatLeft()
+                | wire.PhoneHeld()
+                | wire.PhoneReferred()
+            ):
                 return [_talk_report(line)]
             case wire.Over():
                 return self._over(line.call_ref, line.at_ms, line.by, line.sip_code)
@@ -265,7 +272,14 @@ def _seat_lost(line: wire.SeatLost) -> gw.SeatFailed | gw.ForwardFailed:
     )
 
 
-def _talk_report(line: wire.PartyUp | wire.PartyGone | wire.Digit) -> gw.TalkReport:
+def _talk_report(
+    line: wire.PartyUp
+    | wire.PartyGone
+    | wire.Digit
+    | wire.SeatLeft
+    | wire.PhoneHeld
+    | wire.PhoneReferred,
+) -> gw.TalkReport:
     call_ref = CallRef(line.call_ref)
     match line:
         case wire.PartyUp():
@@ -281,6 +295,20 @@ def _talk_report(line: wire.PartyUp | wire.PartyGone | wire.Digit) -> gw.TalkRep
             )
         case wire.Digit():
             return gw.DigitPressed(seq=0, at_ms=line.at_ms, call_ref=call_ref, digit=line.digit)
+        case wire.SeatLeft():
+            return gw.SeatLeft(
+                seq=0,
+                at_ms=line.at_ms,
+                call_ref=call_ref,
+                seat_id=SeatId(line.seat_id),
+                dead=line.dead,
+                sip_code=line.sip_code,
+                reason=line.reason,
+            )
+        case wire.PhoneHeld():
+            return gw.PhoneHeld(seq=0, at_ms=line.at_ms, call_ref=call_ref, held=line.held)
+        case wire.PhoneReferred():
+            return gw.PhoneReferred(seq=0, at_ms=line.at_ms, call_ref=call_ref, target=line.target)
         case _:
             assert_never(line)
 

@@ -169,6 +169,29 @@ class FakeGateway:
             ):
                 return
 
+    def seat_gone(self, call_ref: str, seat_id: str, *, dead: bool = True) -> None:
+        """The seat's phone dies in a conversation, or hangs up while others talk."""
+        self._heard(
+            call_ref,
+            wire.SeatLeft(
+                at_ms=self._clock.now_ms(),
+                call_ref=call_ref,
+                seat_id=seat_id,
+                dead=dead,
+                sip_code=408 if dead else 200,
+            ),
+        )
+
+    def phone_holds(self, call_ref: str, *, held: bool) -> None:
+        """The seat's phone puts the call on hold, or takes it back."""
+        at_ms = self._clock.now_ms()
+        self._heard(call_ref, wire.PhoneHeld(at_ms=at_ms, call_ref=call_ref, held=held))
+
+    def refer(self, call_ref: str, target: str) -> None:
+        """The seat's phone wants the call transferred."""
+        at_ms = self._clock.now_ms()
+        self._heard(call_ref, wire.PhoneReferred(at_ms=at_ms, call_ref=call_ref, target=target))
+
     def press(self, call_ref: str, digit: str) -> None:
         """The caller presses a key."""
         line = wire.Digit(at_ms=self._clock.now_ms(), call_ref=call_ref, digit=digit)

@@ -41,6 +41,7 @@ class WorkerSlot:
             music=str(settings.music_path),
             places=str(settings.places_path),
             seat_answer_timeout_s=pool.seat_answer_timeout_s,
+            seat_silent_s=pool.seat_silent_s,
             place_answer_timeout_s=pool.place_answer_timeout_s,
         )
         self.ready = asyncio.Event()

@@ -138,6 +138,7 @@ class PoolSettings(Part, frozen=True):
     calls_before_recycle: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 200
     heartbeat_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 5.0
     seat_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 20.0
+    seat_silent_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 4.0
     place_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=180)] = 60.0
 
 

@@ -9,21 +9,21 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import assert_never
 
 import pjsua2 as pj
 
+from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import worker_messages as wire
-from telephony.recordings import leg_name, sealed
 from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
 from telephony.worker_mixer import Mixer
 from telephony.worker_parties import AUTO_ANSWER, Parties
+from telephony.worker_told import LegFiles, Told
+from telephony.worker_watch import DEAD_CODE_MIN, LegWatch
 
 LEGS_MAX = 4
 """As PJSIP's wheel is compiled."""
 CENTRE = "centre"
-CLOSE_MS_MAX = 1000
 REDIAL_S_MAX = 8.0
 """A browser answers by itself within a second; a caller is not kept waiting for one longer."""
 DIGITS_MAX = 256
@@ -59,7 +59,8 @@ class EmergencyCall:
         self._account = account
         self._events = events
         self._settings = settings
-        self._tell = tell
+        self._told = Told(call_ref, tell, now_ms)
+        self._files = LegFiles(call_ref, settings.live_dir, now_ms)
         self._now_ms = now_ms
         self._stage = Stage.RINGING
         self._placing = False  # dialled from here, and not joined yet
@@ -74,15 +75,14 @@ class EmergencyCall:
             settings=settings,
             tell=tell,
             now_ms=now_ms,
-            file=lambda: self._file(PARTY),
+            file=lambda: self._files.next(PARTY),
         )
-        self._mixer = Mixer(settings, self._parties, lambda: self._file(CENTRE))
+        self._mixer = Mixer(settings, self._parties, lambda: self._files.next(CENTRE))
         self._seat_id = ""
         self._phone = ""
+        self._watch = LegWatch(round(settings.seat_silent_s * 1000))
+        self._phone_holds = False
         self._deadline_ms: int | None = None
-        self._told_over = False
-        self._files: list[Path] = []
-        self._close_by_ms = 0
 
     # ---- what the supervisor wants
 
@@ -97,11 +97,11 @@ class EmergencyCall:
 
     def hold(self, place: int = 0) -> None:
         """Answer with the announcement, and the place in the queue where it is not 0."""
-        if self._stage in {Stage.RINGING, Stage.HELD} and self._caller is not None:
+        alone = self._stage is Stage.JOINED and self._seat is None
+        if self._caller is not None and (self._stage in {Stage.RINGING, Stage.HELD} or alone):
             self._mixer.set_place(place)
             self._answer()
-            self._stage = Stage.HELD
-            self._announce()
+            self._alone()
 
     def in_call(self, order: wire.InCall) -> None:
         """Anything that a joined call can be asked for."""
@@ -112,15 +112,7 @@ class EmergencyCall:
             case wire.AddParty() if self._stage is Stage.JOINED:
                 self._parties.add(order, self._shown(), room=self._legs() < LEGS_MAX)
             case wire.AddParty():
-                self._tell(
-                    wire.PartyGone(
-                        at_ms=self._now_ms(),
-                        call_ref=self.call_ref,
-                        party_id=order.party_id,
-                        sip_code=488,
-                        reason="the call is not joined",
-                    )
-                )
+                self._told.party_gone(order.party_id, 488, "the call is not joined")
             case wire.PartyMode():
                 self._parties.set_mode(order.party_id, order.mode)
             case wire.DropParty():
@@ -138,13 +130,17 @@ class EmergencyCall:
 
     def _hand_over(self, order: wire.HandOver) -> None:
         promoted = self._parties.promote(order.party_id)
+        if promoted is None and self._caller is not None and self._seat is None:
+            self._seat_id = order.seat_id
+            self._seat_left(0, "left before it could take over")
         if promoted is None or self._stage is not Stage.JOINED:
             return
         old, (self._seat, self._phone) = self._seat, promoted
         self._mixer.forget(SEAT)
         self._mixer.forget(order.party_id)
         self._seat_id = order.seat_id
-        self._mixer.plain()
+        promoted[0].side = SEAT
+        self._plain()
         if old is not None:
             self._leave(old)
 
@@ -157,7 +153,7 @@ class EmergencyCall:
         if self._stage is Stage.ENDING or self._placing:
             return
         self._answer()
-        self._mixer.plain()
+        self._plain()
         if self._stage is not Stage.JOINED and self._seat is not None:
             self._leave(self._seat)
             self._seat = None
@@ -201,13 +197,23 @@ class EmergencyCall:
                 self._on_gone(leg, event)
             case "digit":
                 self._on_digit(leg, event.reason)
+            case "refer":
+                if leg is self._seat and self._stage is Stage.JOINED:
+                    self._told.referred(event.reason)
+            case "asked":
+                if self._watch.gone(leg, event.sip_code, self._now_ms()) and leg is self._seat:
+                    self._seat = None
+                    self._leave(leg)
+                    self._seat_left(event.sip_code, "the phone is silent and does not answer")
             case "fault":
                 sys.stderr.write(f"worker: {leg.side} leg of {self.call_ref}: {event.reason}\n")
             case _:
                 return
 
     def tick(self) -> None:
-        """Watch deadlines."""
+        """Watch deadlines, and whether the seat's phone is still there."""
+        here = self._stage is Stage.JOINED and not self._phone.endswith(BROWSER_PHONE)
+        self._watch.look(self._seat if here else None, self._now_ms())
         if self._parties.late(self._now_ms()):
             self._remix()
             self._parties.hang_up()
@@ -234,7 +240,7 @@ class EmergencyCall:
             and self._seat is None
             and not self._leaving
             and not self._parties
-            and self._files_whole()
+            and self._files.whole()
         )
 
     @property
@@ -251,6 +257,17 @@ class EmergencyCall:
         if self._caller is not None and self._stage is Stage.RINGING:
             self._caller.reply(200)
 
+    def _plain(self) -> None:
+        self._phone_holds = False
+        self._mixer.plain()
+
+    def _alone(self) -> None:
+        """Nobody is with the caller: the announcement, until somebody is."""
+        self._parties.drop_all()
+        self._stage = Stage.HELD
+        self._announce()
+        self._parties.hang_up()
+
     def _announce(self) -> None:
         self._mixer.announce()
         self._remix()
@@ -262,7 +279,12 @@ class EmergencyCall:
     def _on_digit(self, leg: Leg, digit: str) -> None:
         if leg is self._caller and digit and self._digits < DIGITS_MAX:
             self._digits += 1
-            self._tell(wire.Digit(at_ms=self._now_ms(), call_ref=self.call_ref, digit=digit))
+            self._told.digit(digit)
+
+    def _on_phone_hold(self, held: bool) -> None:  # noqa: FBT001 - one flag of the leg
+        self._phone_holds = held
+        self._mixer.phone_holds(held=held)
+        self._told.phone_held(held=held)
 
     def _shown(self) -> str:
         return self.number if NUMBER.match(self.number) else "anonymous"
@@ -314,7 +336,9 @@ class EmergencyCall:
             self._parties.on_media(party)
         elif leg in {self._caller, self._seat}:
             self._mixer.forget(CALLER if leg is self._caller else SEAT)
-            leg.record(lambda: self._file(leg.side))
+            leg.record(lambda: self._files.next(leg.side))
+        if leg is self._seat and self._stage is Stage.JOINED and leg.on_hold != self._phone_holds:
+            self._on_phone_hold(leg.on_hold)
         self._remix()
         self._join_if_whole()
 
@@ -341,14 +365,7 @@ class EmergencyCall:
             self._stage = Stage.JOINED
             self._deadline_ms = None
             placed, self._placing = self._placing, False
-            self._tell(
-                wire.Joined(
-                    at_ms=self._now_ms(),
-                    call_ref=self.call_ref,
-                    seat_id=self._seat_id,
-                    placed=placed,
-                )
-            )
+            self._told.joined(self._seat_id, placed=placed)
 
     def _on_gone(self, leg: Leg, event: LegEvent) -> None:
         leg.close()
@@ -357,6 +374,8 @@ class EmergencyCall:
             self._mixer.forget(party.party_id)
             self._parties.on_gone(party, event)
             self._remix()
+            if self._stage is Stage.JOINED and self._seat is None and not self._parties.talking():
+                self._alone()
         elif leg in self._leaving:
             self._leaving.remove(leg)
         elif leg is self._caller:
@@ -374,7 +393,25 @@ class EmergencyCall:
             elif self._stage is Stage.DIALLING_NUMBER:
                 self._not_placed(event.sip_code, "the seat hung up")
             elif self._stage is Stage.JOINED:
-                self._finish(SEAT, event.sip_code)
+                self._seat_left(event.sip_code, event.reason)
+
+    def _seat_left(self, sip_code: int, reason: str) -> None:
+        """Who hangs up ends the call, except to others who talk with the caller. A phone that died
+        ends nothing: the caller waits for the next seat, unless somebody is with him.
+        """
+        dead = sip_code >= DEAD_CODE_MIN
+        others = self._parties.talking()
+        outside = not self._seat_id or self._seat_id.startswith(wire.PARTNER)
+        if self._caller is None or outside or not (dead or others):
+            self._finish(SEAT, sip_code)
+            return
+        self._plain()
+        self._mixer.forget(SEAT)
+        self._told.seat_left(self._seat_id, sip_code, reason, dead=dead)
+        if others:
+            self._remix()
+        else:
+            self._alone()
 
     def _seat_failed(self, sip_code: int, reason: str) -> None:
         self._deadline_ms = None
@@ -384,35 +421,17 @@ class EmergencyCall:
         self._stage = Stage.HELD
         self._mixer.plain()
         self._announce()
-        self._tell(
-            wire.SeatLost(
-                at_ms=self._now_ms(),
-                call_ref=self.call_ref,
-                seat_id=self._seat_id,
-                sip_code=sip_code,
-                reason=reason,
-            )
-        )
+        self._told.seat_lost(self._seat_id, sip_code, reason)
 
     def _not_placed(self, sip_code: int, reason: str) -> None:
-        if not self._told_over:
-            self._told_over = True
-            self._tell(
-                wire.NotPlaced(
-                    at_ms=self._now_ms(), call_ref=self.call_ref, sip_code=sip_code, reason=reason
-                )
-            )
+        self._told.not_placed(sip_code, reason)
         self._end_legs(0)
 
     def _finish(self, by: str, sip_code: int) -> None:
-        if self._placing and not self._told_over:
+        if self._placing and not self._told.over:
             self._not_placed(sip_code or 487, "released")
             return
-        if not self._told_over:
-            self._told_over = True
-            self._tell(
-                wire.Over(at_ms=self._now_ms(), call_ref=self.call_ref, by=by, sip_code=sip_code)
-            )
+        self._told.ended(by, sip_code)
         self._end_legs(603 if self._stage is Stage.RINGING else 0)
 
     def _end_legs(self, sip_code: int) -> None:
@@ -428,15 +447,3 @@ class EmergencyCall:
         if not leg.gone:
             self._leaving.append(leg)
             leg.end()
-
-    def _file(self, side: str) -> Path:
-        name = leg_name(self.call_ref, side, len(self._files) + 1, self._now_ms())
-        self._files.append(Path(self._settings.live_dir) / name)
-        return self._files[-1]
-
-    def _files_whole(self) -> bool:
-        """PJSIP's media thread closes files a little after us; not waited for beyond a second."""
-        now_ms = self._now_ms()
-        if not self._close_by_ms:
-            self._close_by_ms = now_ms + CLOSE_MS_MAX
-        return now_ms >= self._close_by_ms or all(sealed(path) for path in self._files)

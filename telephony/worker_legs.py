@@ -3,6 +3,7 @@
 Every callback is wrapped: an exception that crosses into PJSIP is lost and leaves the call stuck.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,14 @@ import pjsua2 as pj
 CALLER = "caller"
 SEAT = "seat"
 PARTY = "party"
+REFER_TAKEN = 380
+REFERRED = re.compile(r"(?:sips?|tel):([0-9+*#A-Za-z._-]{1,32})(?:[@;>?]|$)")
 
 
 class LegEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to a leg. `what` is ringing, confirmed, media, digit, fault or disconnected."""
+    """What happened to a leg. `what` is ringing, confirmed, media, digit, refer (`reason` is where
+    to), asked (`sip_code` answers `ask`), fault or disconnected.
+    """
 
     leg: "Leg"
     what: str
@@ -38,6 +43,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         self.confirmed = False
         self.gone = False
         self.hanging_up = False
+        self.on_hold = False
+        """Put on hold by the phone's own key."""
 
     # ---- PJSUA2's callbacks
 
@@ -66,6 +73,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
                     pj.PJSUA_CALL_MEDIA_ACTIVE,
                     pj.PJSUA_CALL_MEDIA_REMOTE_HOLD,
                 }:
+                    self.on_hold = media.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
                     self.media = self.getAudioMedia(index)
                     self._events.append(LegEvent(leg=self, what="media"))
                     return
@@ -79,7 +87,36 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
             self._events.append(LegEvent(leg=self, what="fault", reason=repr(error)))
 
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
+        """REFER: the core decides, so PJSUA must not dial. Kamailio makes 202 of our 380."""
+        prm.statusCode = REFER_TAKEN if self.side == SEAT else pj.PJSIP_SC_DECLINE
+        try:
+            target = REFERRED.search(str(prm.dstUri)[:256])
+            if target is not None:
+                self._events.append(LegEvent(leg=self, what="refer", reason=target.group(1)))
+        except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
+            self._events.append(LegEvent(leg=self, what="fault", reason=repr(error)))
+
+    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
+        try:
+            tsx = prm.e.body.tsxState.tsx
+            if tsx.method == "OPTIONS" and tsx.role == pj.PJSIP_ROLE_UAC and tsx.statusCode >= 200:
+                self._events.append(LegEvent(leg=self, what="asked", sip_code=tsx.statusCode))
+        except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
+            self._events.append(LegEvent(leg=self, what="fault", reason=repr(error)))
+
     # ---- ours
+
+    def ask(self) -> bool:
+        """Ask the phone whether it is there (OPTIONS); the answer comes as `asked`."""
+        parameters = pj.CallSendRequestParam()
+        parameters.method = "OPTIONS"
+        try:
+            self.sendRequest(parameters)
+        except pj.Error as error:
+            self._events.append(LegEvent(leg=self, what="fault", reason=error.info()))
+            return False
+        return True
 
     def reply(self, sip_code: int) -> None:
         """Answer an incoming leg."""

@@ -162,6 +162,35 @@ class SeatLost(Line, frozen=True, tag="seat_lost"):
     reason: str = ""
 
 
+class SeatLeft(Line, frozen=True, tag="seat_left"):
+    """The seat's phone is not in a joined call any more, and the caller is: `dead` where it went
+    without a word, else it hung up while others talk.
+    """
+
+    at_ms: int
+    call_ref: str
+    seat_id: str
+    dead: bool
+    sip_code: int
+    reason: str = ""
+
+
+class PhoneHeld(Line, frozen=True, tag="phone_held"):
+    """The seat's phone put the call on hold, or took it back, by its own key."""
+
+    at_ms: int
+    call_ref: str
+    held: bool
+
+
+class PhoneReferred(Line, frozen=True, tag="phone_referred"):
+    """The seat's phone wants the call transferred (REFER) to the user `target`."""
+
+    at_ms: int
+    call_ref: str
+    target: str
+
+
 class NotPlaced(Line, frozen=True, tag="not_placed"):
     """A call from here did not come to be."""
 
@@ -218,6 +247,9 @@ FromWorker = (
     | Invited
     | Joined
     | SeatLost
+    | SeatLeft
+    | PhoneHeld
+    | PhoneReferred
     | NotPlaced
     | Over
     | Closed
@@ -247,4 +279,5 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     places: str
     """The folder of `<language>/<n>.wav`: what a waiting caller hears of his place."""
     seat_answer_timeout_s: float
+    seat_silent_s: float
     place_answer_timeout_s: float

@@ -26,6 +26,7 @@ class Mixer:
         self._seat_away = False
         self._held = False
         self._muted = False
+        self._phone_holds = False
 
     def shape(self, order: wire.Talk) -> None:
         """Hold, mute and metronome as told."""
@@ -34,8 +35,14 @@ class Mixer:
 
     def plain(self) -> None:
         """Nobody held, nobody muted, no metronome."""
-        self._held = self._muted = False
+        self._held = self._muted = self._phone_holds = False
         self._beat(0)
+
+    def phone_holds(self, *, held: bool) -> None:
+        """The seat's phone has put the call on hold, or took it back, by its own key. What it plays
+        meanwhile is for nobody.
+        """
+        self._phone_holds = held
 
     def announce(self) -> None:
         """The caller hears the announcement, and nobody else."""
@@ -68,8 +75,8 @@ class Mixer:
                 parties=self._parties.modes(),
                 announcing=self._announcing,
                 seat_away=self._seat_away,
-                held=self._held,
-                muted=self._muted,
+                held=self._held or self._phone_holds,
+                muted=self._muted or self._phone_holds,
                 beating=self._sounds.per_min > 0,
             )
         )

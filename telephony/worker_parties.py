@@ -75,6 +75,13 @@ class Parties:
             if party.leg.media is not None and not party.leaving
         }
 
+    def talking(self) -> bool:
+        """Whether anybody is in the call whom the caller hears."""
+        return any(
+            party.up and not party.leaving and party.mode == mixing.TALK
+            for party in self._parties.values()
+        )
+
     def media(self, party_id: str) -> pj.AudioMedia | None:
         party = self._parties.get(party_id)
         return party.leg.media if party is not None else None
@@ -143,6 +150,11 @@ class Parties:
         for party in tuple(self._parties.values()):
             if phone and party.phone == phone:
                 self.drop(party.party_id, 480, "the phone is gone")
+
+    def drop_all(self) -> None:
+        """Let everybody go."""
+        for party_id in tuple(self._parties):
+            self.drop(party_id)
 
     def hang_up(self) -> None:
         """Send BYE to those who were let go."""

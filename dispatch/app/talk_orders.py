@@ -9,6 +9,7 @@ from dispatch.contracts import gateway as gw
 from dispatch.contracts.ids import CallId, CallRef, SeatId
 from dispatch.contracts.words import PartyMode
 from dispatch.core.state import Call, Party
+from dispatch.core.talk_reports import TalkReport
 
 ORDER_AGE_MS_MAX = 30_000
 """As long as the link itself keeps an order for an absent gateway."""
@@ -109,7 +110,7 @@ def orders_again(call: Call, seq: int, phones: Mapping[SeatId, str]) -> Iterator
             )
 
 
-def command_of(report: gw.TalkReport) -> cmd.JoinParty | cmd.LoseParty | cmd.NoteDigit:
+def command_of(report: gw.TalkReport, phones: Mapping[SeatId, str]) -> TalkReport:
     """What the core is told."""
     match report:
         case gw.PartyUp():
@@ -123,6 +124,20 @@ def command_of(report: gw.TalkReport) -> cmd.JoinParty | cmd.LoseParty | cmd.Not
             )
         case gw.DigitPressed():
             return cmd.NoteDigit(call_ref=report.call_ref, digit=report.digit)
+        case gw.SeatLeft():
+            return cmd.NoteSeatLeft(
+                call_ref=report.call_ref,
+                seat_id=report.seat_id,
+                dead=report.dead,
+                sip_code=report.sip_code,
+                reason=report.reason[:120],
+            )
+        case gw.PhoneHeld():
+            return cmd.NotePhoneHold(call_ref=report.call_ref, held=report.held)
+        case gw.PhoneReferred(target=target):
+            seat_id = next((seat for seat, phone in phones.items() if phone == target), None)
+            number = "" if seat_id is not None else target
+            return cmd.ReferCall(call_ref=report.call_ref, number=number, seat_id=seat_id)
         case _:
             assert_never(report)
 

@@ -272,8 +272,15 @@ class TelephonyDesk:
                     duration_ms=report.duration_ms,
                     started_at_ms=report.started_at_ms,
                 )
-            case gw.PartyUp() | gw.PartyGone() | gw.DigitPressed():
-                return talk_orders.command_of(report)
+            case (
+                gw.PartyUp()
+                | gw.PartyGone()
+                | gw.DigitPressed()
+                | gw.SeatLeft()
+                | gw.PhoneHeld()
+                | gw.PhoneReferred()
+            ):
+                return talk_orders.command_of(report, self._phones)
             case gw.PlaceFailed(call_ref=call_ref) if call_ref:
                 return EndCall(call_ref=call_ref, by="network", sip_code=report.sip_code)
             case gw.PlaceFailed():

@@ -309,6 +309,31 @@ class LinkCall(Command, frozen=True, tag="link_call"):
     incident_id: IncidentId
 
 
+class NoteSeatLeft(Command, frozen=True, tag="note_seat_left"):
+    """Said by the gateway: the seat's phone is out of a joined call whose caller is still there."""
+
+    call_ref: CallRef
+    seat_id: SeatId
+    dead: bool = False
+    sip_code: int = 0
+    reason: Short = ""
+
+
+class NotePhoneHold(Command, frozen=True, tag="note_phone_hold"):
+    """Said by the gateway: the seat's phone put the call on hold, or took it back, by its key."""
+
+    call_ref: CallRef
+    held: bool
+
+
+class ReferCall(Command, frozen=True, tag="refer_call"):
+    """Said by the gateway: the seat's phone wants the call transferred, to a seat or a number."""
+
+    call_ref: CallRef
+    number: Short = ""
+    seat_id: SeatId | None = None
+
+
 class HoldCaller(Command, frozen=True, tag="hold_caller"):
     """Let the caller hear music, and nobody hear him."""
 
@@ -590,6 +615,9 @@ AnyCommand = (
     | JoinParty
     | LoseParty
     | NoteDigit
+    | NoteSeatLeft
+    | NotePhoneHold
+    | ReferCall
     | HoldCaller
     | ResumeCaller
     | MuteSeat

@@ -416,6 +416,27 @@ class DigitPressed(Event, frozen=True, tag="digit_pressed.v1"):
     digit: str
 
 
+class SeatLeft(Event, frozen=True, tag="seat_left.v1"):
+    """The seat's phone is out of a call whose caller is still there: it died (`dead`) or hung up
+    while others talk. `CallTransferred` or `CallQueued` follows.
+    """
+
+    call_id: CallId
+    seat_id: SeatId
+    dead: bool = False
+    sip_code: int = 0
+    reason: str = ""
+
+
+class TransferWished(Event, frozen=True, tag="transfer_wished.v1"):
+    """The seat's own phone wanted the call transferred (REFER); `refused` says why it was not."""
+
+    call_id: CallId
+    number: str = ""
+    seat_id: SeatId | None = None
+    refused: str = ""
+
+
 class DigitsSent(Event, frozen=True, tag="digits_sent.v1"):
     """The seat pressed keys into the call: to the caller's end, or to a party."""
 
@@ -703,6 +724,8 @@ AnyEvent = (
     | CallTransferred
     | DigitPressed
     | DigitsSent
+    | SeatLeft
+    | TransferWished
     | CallOutStarted
     | CallerLocated
     | NumberLocated

@@ -239,6 +239,39 @@ class SeatFailed(Wire, frozen=True, tag="seat_failed"):
     reason: str = ""
 
 
+class SeatLeft(Wire, frozen=True, tag="seat_left"):
+    """The seat's phone is not in a joined call any more, and the caller is: `dead` where it went
+    without a word (the caller hears the announcement, unless somebody else is with him), else it
+    hung up while others talk.
+    """
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    seat_id: SeatId
+    dead: bool = False
+    sip_code: int = 0
+    reason: str = ""
+
+
+class PhoneHeld(Wire, frozen=True, tag="phone_held"):
+    """The seat's phone put the call on hold, or took it back, by its own key."""
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    held: bool = False
+
+
+class PhoneReferred(Wire, frozen=True, tag="phone_referred"):
+    """The seat's phone wants the call transferred (REFER): `target` is a phone or a number."""
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    target: str
+
+
 class Forwarded(Wire, frozen=True, tag="forwarded"):
     """Caller and partner centre are joined."""
 
@@ -323,7 +356,7 @@ class DigitPressed(Wire, frozen=True, tag="digit_pressed"):
     digit: str
 
 
-TalkReport = PartyUp | PartyGone | DigitPressed
+TalkReport = PartyUp | PartyGone | DigitPressed | SeatLeft | PhoneHeld | PhoneReferred
 Report = (
     PhoneSeen
     | PhoneGone

@@ -56,6 +56,8 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                     seat_id=None,
                     ringing_since_ms=None,
                     answered_at_ms=None,
+                    connected_at_ms=None,
+                    resumed=call.resumed or call.connected_at_ms is not None,
                     queued_since_ms=since_ms,
                     missed=(*call.missed, rang)
                     if rang is not None and rang not in call.missed

@@ -99,7 +99,14 @@ def _route(draft: Draft, envelope: Envelope) -> None:
             acd.pass_on(draft)
             forward.overflow(draft)
             system.tick(draft)
-        case cmd.JoinParty() | cmd.LoseParty() | cmd.NoteDigit():
+        case (
+            cmd.JoinParty()
+            | cmd.LoseParty()
+            | cmd.NoteDigit()
+            | cmd.NoteSeatLeft()
+            | cmd.NotePhoneHold()
+            | cmd.ReferCall()
+        ):
             talk_reports.decide(draft, command)
         case (
             cmd.HoldCaller()

@@ -82,6 +82,8 @@ def _fold(state: State, record: Record) -> State:
             | ev.SeatMuted()
             | ev.MetronomeSet()
             | ev.DigitsSent()
+            | ev.SeatLeft()
+            | ev.TransferWished()
             | ev.PartyDialled()
             | ev.PartyJoined()
             | ev.PartyModeChanged()

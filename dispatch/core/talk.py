@@ -32,6 +32,8 @@ TalkEvent = (
     | ev.CallTransferred
     | ev.DigitPressed
     | ev.DigitsSent
+    | ev.SeatLeft
+    | ev.TransferWished
     | ev.CallOutStarted
 )
 
@@ -53,8 +55,8 @@ def fold(state: State, event: TalkEvent, at_ms: int) -> State:
             return _put(state, replace(call, metronome_per_min=per_min))
         case ev.DigitPressed(digit=digit):
             return _put(state, replace(call, digits=(call.digits + digit)[-DIGITS_KEPT_MAX:]))
-        case ev.DigitsSent():
-            return state  # heard by a machine at the other end, and nothing here changes
+        case ev.DigitsSent() | ev.SeatLeft() | ev.TransferWished():
+            return state  # what follows from it has events of its own
         case ev.PartyDialled():
             return _dialled(state, call, event, at_ms)
         case ev.PartyLeft(party_id=party_id):

@@ -41,7 +41,7 @@ def decide(draft: Draft, command: TalkCommand) -> None:
     """What a command of this room makes happen."""
     match command:
         case cmd.HoldCaller():
-            _hold(draft, _joined(draft.state, command.call_id))
+            hold(draft, _joined(draft.state, command.call_id))
         case cmd.ResumeCaller():
             resume(draft, _joined(draft.state, command.call_id))
         case cmd.MuteSeat(muted=muted):
@@ -58,7 +58,7 @@ def decide(draft: Draft, command: TalkCommand) -> None:
             call = _known(draft.state, command.call_id)
             _drop(draft, call, _party(call, command.party_id))
         case cmd.TransferCall():
-            _transfer(draft, command)
+            transfer(draft, command)
         case cmd.ListenCall():
             _listen(draft, command)
         case cmd.LeaveCall():
@@ -72,7 +72,8 @@ def decide(draft: Draft, command: TalkCommand) -> None:
 # ---- what the seat asks for
 
 
-def _hold(draft: Draft, call: Call) -> None:
+def hold(draft: Draft, call: Call) -> None:
+    """The caller hears music and nobody."""
     if call.held_since_ms is None:
         draft.add(ev.CallHeld(call_id=call.call_id))
 
@@ -102,7 +103,7 @@ def _add(draft: Draft, command: cmd.AddParty) -> None:
     call = _joined(draft.state, command.call_id)
     number = _whom(draft, call, command.number, command.seat_id)
     if command.consult:
-        _hold(draft, call)
+        hold(draft, call)
     _dial(draft, call, number=number, seat_id=command.seat_id)
 
 
@@ -161,16 +162,34 @@ def _drop(draft: Draft, call: Call, party: Party) -> None:
         draft.add(ev.PartyDropRequested(call_id=call.call_id, party_id=party.party_id))
 
 
-def _transfer(draft: Draft, command: cmd.TransferCall) -> None:
+def may_transfer(draft: Draft, command: cmd.TransferCall) -> str:
+    """Empty, or the code of the refusal."""
+    try:
+        call = _joined(draft.state, command.call_id)
+        if command.party_id:
+            _handed(call, command.party_id)
+        else:
+            _whom(draft, call, command.number, command.seat_id)
+    except CommandRefused as refused:
+        return refused.code
+    return ""
+
+
+def _handed(call: Call, party_id: str) -> Party:
+    party = _party(call, party_id)
+    if not party.joined or party.leaving or party.mode in LISTENING:
+        raise CommandRefused("party_not_joined", field="party_id", detail="nobody answered yet")
+    return party
+
+
+def transfer(draft: Draft, command: cmd.TransferCall) -> None:
+    """Hand the call over to a party, or dial whom it goes to when he answers."""
     call = _joined(draft.state, command.call_id)
     if command.party_id:
-        party = _party(call, command.party_id)
-        if not party.joined or party.leaving or party.mode in LISTENING:
-            raise CommandRefused("party_not_joined", field="party_id", detail="nobody answered yet")
-        hand_over(draft, call, party, attended=True)
+        hand_over(draft, call, _handed(call, command.party_id), attended=True)
         return
     number = _whom(draft, call, command.number, command.seat_id)
-    _hold(draft, call)
+    hold(draft, call)
     _dial(draft, call, number=number, seat_id=command.seat_id, hand_over=True)
 
 
@@ -264,9 +283,14 @@ def _known(state: State, call_id: CallId) -> Call:
     return call
 
 
+def joined(call: Call) -> bool:
+    """Whether caller and seat hear each other."""
+    return call.state is CallState.ANSWERED and call.connected_at_ms is not None
+
+
 def _joined(state: State, call_id: CallId) -> Call:
     call = _known(state, call_id)
-    if call.state is not CallState.ANSWERED or call.connected_at_ms is None:
+    if not joined(call):
         raise CommandRefused(
             "call_not_joined", field="call_id", detail="caller and seat are not connected"
         )

@@ -59,6 +59,7 @@ class _Call(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         self.started_us = time.monotonic_ns() // 1000
         self.rang = False
         self.retry_after_s = 0
+        self.refer_answered = False
         self.ended: say.Disconnected | None = None
         self.player: pj.AudioMediaPlayer | None = None
         self.recorder: pj.AudioMediaRecorder | None = None
@@ -69,6 +70,15 @@ class _Call(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             if found:
                 self.retry_after_s = int(found.group(1))
             self._agent.state(self, self.getInfo())
+        except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
+            self._agent.tell(say.Fault(call=self.name, text=repr(error)))
+
+    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802 - PJSUA2's name
+        try:
+            tsx = prm.e.body.tsxState.tsx
+            if tsx.method == "REFER" and tsx.statusCode >= 200 and not self.refer_answered:
+                self.refer_answered = True
+                self._agent.tell(say.ReferAnswered(call=self.name, sip_code=tsx.statusCode))
         except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
             self._agent.tell(say.Fault(call=self.name, text=repr(error)))
 
@@ -263,8 +273,26 @@ class Agent:
                 call = self._calls.get(line.call)
                 if call is not None:
                     call.dialDtmf(line.digits)
+            case say.Hold() | say.Refer():
+                call = self._calls.get(line.call)
+                if call is not None:
+                    self._key(call, line)
             case say.Quit():
                 self._quit = True
+            case _:
+                assert_never(line)
+
+    def _key(self, call: _Call, line: say.Hold | say.Refer) -> None:
+        parameters = pj.CallOpParam(True)  # noqa: FBT003 - PJSUA2's "use default call settings"
+        match line:
+            case say.Refer(to=to):
+                call.refer_answered = False
+                call.xfer(to, parameters)
+            case say.Hold(held=True):
+                call.setHold(parameters)
+            case say.Hold():
+                parameters.opt.flag = pj.PJSUA_CALL_UNHOLD
+                call.reinvite(parameters)
             case _:
                 assert_never(line)
 

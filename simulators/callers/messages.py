@@ -45,11 +45,25 @@ class Press(Line, frozen=True, tag="press"):
     digits: str
 
 
+class Hold(Line, frozen=True, tag="hold"):
+    """Put a call on hold (re-INVITE, sendonly), or take it back."""
+
+    call: str
+    held: bool = True
+
+
+class Refer(Line, frozen=True, tag="refer"):
+    """Ask the other side to go on with `to`, a SIP URI (REFER)."""
+
+    call: str
+    to: str
+
+
 class Quit(Line, frozen=True, tag="quit"):
     """End all calls and leave."""
 
 
-ToAgent = Register | Dial | Hangup | Press | Quit
+ToAgent = Register | Dial | Hangup | Press | Hold | Refer | Quit
 
 # ---- from the agent
 
@@ -90,6 +104,13 @@ class Pressed(Line, frozen=True, tag="pressed"):
     digit: str
 
 
+class ReferAnswered(Line, frozen=True, tag="refer_answered"):
+    """What was said to a REFER."""
+
+    call: str
+    sip_code: int
+
+
 class Confirmed(Line, frozen=True, tag="confirmed"):
     """The call is up."""
 
@@ -112,7 +133,17 @@ class Fault(Line, frozen=True, tag="fault"):
     call: str = ""
 
 
-FromAgent = Ready | Registered | Incoming | Trying | Pressed | Confirmed | Disconnected | Fault
+FromAgent = (
+    Ready
+    | Registered
+    | Incoming
+    | Trying
+    | Pressed
+    | ReferAnswered
+    | Confirmed
+    | Disconnected
+    | Fault
+)
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):

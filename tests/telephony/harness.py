@@ -76,6 +76,7 @@ def settings(folder: Path, *, workers: int = 2, **overrides: object) -> GatewayS
             sip_port_base=first + 3,
             rtp_port_base=free_ports(workers * 20),
             seat_answer_timeout_s=5,
+            seat_silent_s=1,
             place_answer_timeout_s=5,
         ),
     )

@@ -832,6 +832,23 @@ export interface NoteDigit {
   digit: string;
 }
 
+/** Said by the gateway: the seat's phone put the call on hold, or took it back, by its key. */
+export interface NotePhoneHold {
+  type: "note_phone_hold";
+  call_ref: string;
+  held: boolean;
+}
+
+/** Said by the gateway: the seat's phone is out of a joined call whose caller is still there. */
+export interface NoteSeatLeft {
+  type: "note_seat_left";
+  call_ref: string;
+  seat_id: string;
+  dead?: boolean;
+  sip_code?: number;
+  reason?: string;
+}
+
 /** What the operator knows of a call's number. */
 export interface NoteSubscriber {
   type: "note_subscriber";
@@ -1113,6 +1130,14 @@ export interface RecordingStored {
   started_at_ms: number;
 }
 
+/** Said by the gateway: the seat's phone wants the call transferred, to a seat or a number. */
+export interface ReferCall {
+  type: "refer_call";
+  call_ref: string;
+  number?: string;
+  seat_id?: string;
+}
+
 /** The command cannot be. `code` is stable and is translated on the screens (`refused.<code>`); `detail` is English, for logs and for codes a screen does not know. */
 export interface Refused {
   result: "refused";
@@ -1179,6 +1204,16 @@ export interface SeatGroupView {
   rank?: number;
   after_ms?: number;
   reserve?: boolean;
+}
+
+/** The seat's phone is out of a call whose caller is still there: it died (`dead`) or hung up while others talk. `CallTransferred` or `CallQueued` follows. */
+export interface SeatLeft {
+  type: "seat_left.v1";
+  call_id: string;
+  seat_id: string;
+  dead?: boolean;
+  sip_code?: number;
+  reason?: string;
 }
 
 /** Nobody hears the seat, or everybody again. */
@@ -1431,6 +1466,15 @@ export interface TransferCall {
   seat_id?: string;
 }
 
+/** The seat's own phone wanted the call transferred (REFER); `refused` says why it was not. */
+export interface TransferWished {
+  type: "transfer_wished.v1";
+  call_id: string;
+  number?: string;
+  seat_id?: string;
+  refused?: string;
+}
+
 /** A dispatcher sent a unit. `rank` is its place in the proposal, 0 first, None if not in it. */
 export interface UnitAssigned {
   type: "unit_assigned.v1";
@@ -1572,6 +1616,9 @@ export type AnyCommand =
   | JoinParty
   | LoseParty
   | NoteDigit
+  | NoteSeatLeft
+  | NotePhoneHold
+  | ReferCall
   | HoldCaller
   | ResumeCaller
   | MuteSeat
@@ -1653,6 +1700,8 @@ export type AnyEvent =
   | CallTransferred
   | DigitPressed
   | DigitsSent
+  | SeatLeft
+  | TransferWished
   | CallOutStarted
   | CallerLocated
   | NumberLocated

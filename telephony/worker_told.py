@@ -1,0 +1,109 @@
+"""What one call in a worker tells the supervisor, and the files that it writes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from telephony import worker_messages as wire
+from telephony.recordings import leg_name, sealed
+
+CLOSE_MS_MAX = 1000
+REASON_MAX = 120
+
+
+class Told:
+    """The lines of one call, each with the time; that it is over is told once."""
+
+    def __init__(
+        self, call_ref: str, tell: Callable[[wire.FromWorker], None], now_ms: Callable[[], int]
+    ) -> None:
+        self._ref = call_ref
+        self._tell = tell
+        self._now_ms = now_ms
+        self.over = False
+
+    def joined(self, seat_id: str, *, placed: bool) -> None:
+        self._tell(
+            wire.Joined(at_ms=self._now_ms(), call_ref=self._ref, seat_id=seat_id, placed=placed)
+        )
+
+    def seat_lost(self, seat_id: str, sip_code: int, reason: str) -> None:
+        self._tell(
+            wire.SeatLost(
+                at_ms=self._now_ms(),
+                call_ref=self._ref,
+                seat_id=seat_id,
+                sip_code=sip_code,
+                reason=reason,
+            )
+        )
+
+    def seat_left(self, seat_id: str, sip_code: int, reason: str, *, dead: bool) -> None:
+        self._tell(
+            wire.SeatLeft(
+                at_ms=self._now_ms(),
+                call_ref=self._ref,
+                seat_id=seat_id,
+                dead=dead,
+                sip_code=sip_code,
+                reason=reason[:REASON_MAX],
+            )
+        )
+
+    def party_gone(self, party_id: str, sip_code: int, reason: str) -> None:
+        self._tell(
+            wire.PartyGone(
+                at_ms=self._now_ms(),
+                call_ref=self._ref,
+                party_id=party_id,
+                sip_code=sip_code,
+                reason=reason,
+            )
+        )
+
+    def digit(self, digit: str) -> None:
+        self._tell(wire.Digit(at_ms=self._now_ms(), call_ref=self._ref, digit=digit))
+
+    def phone_held(self, *, held: bool) -> None:
+        self._tell(wire.PhoneHeld(at_ms=self._now_ms(), call_ref=self._ref, held=held))
+
+    def referred(self, target: str) -> None:
+        self._tell(wire.PhoneReferred(at_ms=self._now_ms(), call_ref=self._ref, target=target))
+
+    def not_placed(self, sip_code: int, reason: str) -> None:
+        if not self.over:
+            self.over = True
+            self._tell(
+                wire.NotPlaced(
+                    at_ms=self._now_ms(), call_ref=self._ref, sip_code=sip_code, reason=reason
+                )
+            )
+
+    def ended(self, by: str, sip_code: int) -> None:
+        if not self.over:
+            self.over = True
+            self._tell(
+                wire.Over(at_ms=self._now_ms(), call_ref=self._ref, by=by, sip_code=sip_code)
+            )
+
+
+class LegFiles:
+    """Names the legs' recordings of one call, and knows when all are whole."""
+
+    def __init__(self, call_ref: str, live_dir: str, now_ms: Callable[[], int]) -> None:
+        self._ref = call_ref
+        self._folder = Path(live_dir)
+        self._now_ms = now_ms
+        self._files: list[Path] = []
+        self._close_by_ms = 0
+
+    def next(self, side: str) -> Path:
+        name = leg_name(self._ref, side, len(self._files) + 1, self._now_ms())
+        self._files.append(self._folder / name)
+        return self._files[-1]
+
+    def whole(self) -> bool:
+        """PJSIP's media thread closes files a little after us; not waited for beyond a second."""
+        now_ms = self._now_ms()
+        if not self._close_by_ms:
+            self._close_by_ms = now_ms + CLOSE_MS_MAX
+        return now_ms >= self._close_by_ms or all(sealed(path) for path in self._files)
