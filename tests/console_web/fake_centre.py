@@ -384,10 +384,10 @@ class FakeCentre:
         )
         self.tell(cmd.NoteSubscriber(call_id=call.call_id, subscriber=known))
 
-    def hang_up(self, call_id: str) -> None:
-        """The caller is gone."""
+    def hang_up(self, call_id: str, *, by: str = "caller") -> None:
+        """The caller is gone; or, by `system`, lost with a machine."""
         call = next(call for call in self.state.calls.values() if call.call_id == call_id)
-        self.tell(cmd.EndCall(call_ref=call.call_ref, by="caller"))
+        self.tell(cmd.EndCall(call_ref=call.call_ref, by=by))
 
     def new_incident(self, complaint: str | None = None) -> IncidentId:
         answer = self.tell(cmd.OpenIncident())

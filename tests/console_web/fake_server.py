@@ -216,7 +216,7 @@ def fake_route(centre: FakeCentre, half: Half | None) -> Route:
             case "alarm":
                 centre.tell(RaiseAlarm(code=str(body["code"]), detail=str(body["detail"])))
             case "hang_up":
-                centre.hang_up(body["call_id"])
+                centre.hang_up(**body)
             case "join":
                 centre.party(body["call_id"], joins=True)
             case "lose":

@@ -237,6 +237,21 @@ def test_an_abandoned_call_is_rung_back_and_put_aside(console: Page, server: Ser
     assert given(server)[-2:] == ["CallBack", "SettleCallback"]
 
 
+def test_a_caller_whom_a_machine_lost_is_shown_being_rung_back(
+    console: Page, server: Served
+) -> None:
+    call = server.post("/fake/ring", number="13579960001")["call_id"]
+    expect(console.locator(".pop.ringing")).to_be_visible()
+    console.keyboard.press("F1")
+    expect(console.locator(".pop.answered")).to_be_visible()
+    server.post("/fake/hang_up", call_id=call, by="system")
+    lost = console.locator(".callback", has_text="13579960001")
+    expect(lost).to_contain_text("回拨中 · 1")
+    expect(lost.locator("button")).to_have_count(1)  # put aside; he is being rung already
+    expect(console.locator(".pop .number")).to_have_text("13579960001")
+    expect(console.locator(".pop .history")).to_contain_text("自动回拨：原通话因故障中断")
+
+
 def test_a_click_on_the_map_places_an_incident_that_has_no_place(
     console: Page, server: Served
 ) -> None:
