@@ -27,7 +27,8 @@ RADIUS = ("rd", "location_accuracy")
 CONFIDENCE = ("lc", "location_confidence")
 TIME = ("top", "location_time")
 METHOD = ("pm", "location_source")
-NOWHERE = frozenset({"n", "none", "unknown"})
+NOWHERE = frozenset({"n", "none"})
+"""The text message's "no position": its coordinates are zeros. `unknown` is of the method alone."""
 
 
 class AmlReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,8 @@ def read_aml(fields: Mapping[str, str], now_ms: int) -> AmlReport:
     number = "".join(c for c in number if c in "+0123456789")[:32]
     if len(number) < 7:
         raise BadInput("device_number", "no number", mend="seven digits at least")
-    if _first(fields, METHOD).lower() in NOWHERE:
+    method = _first(fields, METHOD).lower()
+    if method in NOWHERE or (method == "unknown" and not _first(fields, LAT)):
         return AmlReport(number=number, location=None)
     _check_time(_first(fields, TIME), now_ms)
     lat, lon = _number(fields, LAT, -90, 90), _number(fields, LON, -180, 180)

@@ -134,6 +134,15 @@ def test_times_and_confidences_are_read_as_phones_write_them() -> None:
         read_aml({**base, "top": "20261122000000"}, now_ms)
 
 
+def test_a_place_found_by_an_unknown_method_is_a_place() -> None:
+    where = {"device_number": "+8613800001111", "location_source": "unknown"}
+    found = read_aml({**where, "location_latitude": "41.7", "location_longitude": "86.1"}, 0)
+    assert found.location is not None
+    assert read_aml(where, 0).location is None
+    zeros = {"number": "13800001111", "lt": "+00.00000", "lg": "+000.00000", "pm": "N"}
+    assert read_aml(zeros, 0).location is None
+
+
 def test_a_brake_fills_again() -> None:
     class Clock:
         at_ms = 0
