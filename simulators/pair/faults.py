@@ -32,7 +32,6 @@ KINDS = {
     "blind": 1.5,
     "witness_blinks": 1,
     "late_disk": 1,
-    "stuck_disk": 1,
 }
 """Each kind with its weight."""
 
@@ -104,10 +103,6 @@ def inflict(world: "World", fault: Fault) -> None:  # noqa: C901, PLR0915 - a ta
         case "slow_disk":
             machine.fsync_slow_ms = lasts_ms * fault.strength
             world.at(lasts_ms, setattr, machine, "fsync_slow_ms", 0.0)
-        case "stuck_disk":  # the writer's, for seconds, while the other's is well
-            active = _holder(world)
-            active.fsync_slow_ms = 1000 + 3000 * fault.strength
-            world.at(lasts_ms, setattr, active, "fsync_slow_ms", 0.0)
         case "noise":
             _noise(world, fault)
         case "stall":

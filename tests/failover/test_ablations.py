@@ -8,7 +8,7 @@ from simulators.pair.world import run_seed
 RANGE = 1000
 FIRST_SEED = {
     "every unanswered set counts": 300,
-    "the standby's promise, at the standby": 800,
+    "the standby's promise, at the standby": 1790,
     "cutting before the vote": 100,
     "the witness's wait after its start": 240,
     "the witness refuses old epochs": 500,
