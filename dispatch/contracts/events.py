@@ -112,6 +112,8 @@ class SeatStateChanged(Event, frozen=True, tag="seat_state_changed.v1"):
     state: SeatState
     user_id: UserId | None = None
     reason: str = ""
+    until_ms: int | None = None
+    """When an after-call ends by itself; None in records from before this was written."""
 
 
 class SeatPresenceChanged(Event, frozen=True, tag="seat_presence_changed.v1"):

@@ -122,6 +122,7 @@ class StationEntry(Thing, frozen=True):
     name_zh: str
     name_en: str
     position: Position
+    phone: str = ""
 
 
 class HospitalEntry(Thing, frozen=True):
@@ -134,6 +135,8 @@ class HospitalEntry(Thing, frozen=True):
     capabilities: tuple[Capability, ...]
     feed: str = ""
     """`mllp://host:port` or empty."""
+    phone: str = ""
+    """Of its emergency department; empty where nobody wrote it down."""
 
 
 class Register(Thing, frozen=True):

@@ -33,6 +33,7 @@ def fold(state: State, event: SeatEvent, at_ms: int) -> State:
                 at_ms,
                 user_id=event.user_id,
                 reason=event.reason,
+                until_ms=event.until_ms,
             )
             if event.user_id is not None:  # whoever acts at a seat is there, until seen otherwise
                 return _with_presence(changed, event.seat_id, None)
@@ -98,6 +99,7 @@ def put_seat(
     user_id: UserId | None = None,
     call_id: CallId | None = None,
     reason: str = "",
+    until_ms: int | None = None,
 ) -> State:
     """Set what a seat does; its user stays unless another is named."""
     known = state.seats.get(seat_id)
@@ -108,6 +110,7 @@ def put_seat(
         user_id=user_id or (known.user_id if known else None),
         call_id=call_id,
         reason=reason,
+        until_ms=until_ms,
         present=known.present if known else None,
         phone=known.phone if known else PhoneKind.DESK,
         phones_away=known.phones_away if known else (),
@@ -150,6 +153,7 @@ def set_seat(draft: Draft, command: cmd.SetSeat) -> None:
             state=command.state,
             user_id=user_id,
             reason=command.reason,
+            until_ms=_after_call_until_ms(draft) if command.state is SeatState.AFTER_CALL else None,
         )
     )
 
@@ -168,7 +172,17 @@ def begin_after_call(draft: Draft, seat_id: SeatId | None) -> None:
     if seat is None or seat.state is not SeatState.FREE or draft.state.surge is not None:
         return
     if draft.context.settings.after_call_ms > 0:
-        draft.add(ev.SeatStateChanged(seat_id=seat.seat_id, state=SeatState.AFTER_CALL))
+        draft.add(
+            ev.SeatStateChanged(
+                seat_id=seat.seat_id,
+                state=SeatState.AFTER_CALL,
+                until_ms=_after_call_until_ms(draft),
+            )
+        )
+
+
+def _after_call_until_ms(draft: Draft) -> int:
+    return draft.at_ms + (draft.context.settings.after_call_ms or AFTER_CALL_BY_HAND_MS)
 
 
 def end_after_call(draft: Draft) -> None:
@@ -177,7 +191,8 @@ def end_after_call(draft: Draft) -> None:
     for seat in tuple(draft.state.seats.values()):
         if seat.state is not SeatState.AFTER_CALL:
             continue
-        if draft.state.surge is not None or draft.at_ms - seat.since_ms >= limit_ms:
+        until_ms = seat.until_ms if seat.until_ms is not None else seat.since_ms + limit_ms
+        if draft.state.surge is not None or draft.at_ms >= until_ms:
             draft.add(ev.SeatStateChanged(seat_id=seat.seat_id, state=SeatState.FREE))
 
 

@@ -254,6 +254,8 @@ class Seat(Fact, frozen=True):
     user_id: UserId | None = None
     call_id: CallId | None = None
     reason: str = ""
+    until_ms: int | None = None
+    """When an after-call ends by itself."""
     present: bool | None = None
     """Whether its screens are there; None where none was ever seen."""
     phone: PhoneKind = PhoneKind.DESK

@@ -246,6 +246,8 @@ class SeatView(Entity, frozen=True):
     user_id: UserId | None = None
     call_id: CallId | None = None
     reason: str = ""
+    until_ms: int | None = None
+    """When an after-call ends by itself: count down to it."""
     present: bool | None = None
     """Whether its screens are there; None where none was ever seen."""
     phone: PhoneKind = PhoneKind.DESK
@@ -329,6 +331,7 @@ class StationView(Entity, frozen=True):
     station_id: StationId
     name: Text
     position: Position
+    phone: str = ""
 
 
 class HospitalView(Entity, frozen=True):
@@ -340,6 +343,8 @@ class HospitalView(Entity, frozen=True):
     capabilities: tuple[Capability, ...]
     inbound: int = 0
     has_feed: bool = False
+    phone: str = ""
+    """Of its emergency department."""
 
 
 class AlarmView(Entity, frozen=True):

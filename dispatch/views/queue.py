@@ -159,6 +159,7 @@ def seat_view(state: State, seat_id: SeatId) -> SeatView | None:
         user_id=seat.user_id,
         call_id=seat.call_id,
         reason=seat.reason,
+        until_ms=seat.until_ms,
         present=seat.present,
         phone=seat.phone,
         phone_away=seat.phone_away,

@@ -302,6 +302,7 @@ def _station(state: State, entity_id: str, _texts: ProtocolSet) -> StationView |
         station_id=station.station_id,
         name=Text(zh=station.name_zh, en=station.name_en),
         position=station.position,
+        phone=station.phone,
     )
 
 
@@ -316,6 +317,7 @@ def _hospital(state: State, entity_id: str, _texts: ProtocolSet) -> HospitalView
         capabilities=hospital.capabilities,
         inbound=_inbound(state, hospital.hospital_id),
         has_feed=bool(hospital.feed),
+        phone=hospital.phone,
     )
 
 

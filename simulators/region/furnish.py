@@ -151,6 +151,7 @@ def hospitals(ground: Ground, chance: random.Random, feed: str) -> list[Hospital
                     position=at,
                     capabilities=capabilities,
                     feed=feed if not result else "",
+                    phone=f"0996-557-{len(result) + 1:04}",
                 )
             )
     return result
@@ -171,6 +172,7 @@ def stations(ground: Ground, chance: random.Random) -> list[StationEntry]:
                     name_zh=f"{town.name_zh}{stem}急救站（模拟）",
                     name_en=f"{town.name_en} {english(stem)} Station (simulated)",
                     position=at,
+                    phone=f"0996-556-{len(result) + 1:04}",
                 )
             )
     return result

@@ -118,6 +118,7 @@ def register(chance: random.Random, units: int) -> Register:
             name_zh=f"{n} 号急救站",
             name_en=f"Station {n}",
             position=near(chance),
+            phone=f"0996-556-{n:04}",
         )
         for n in range(1, 9)
     )
@@ -128,6 +129,7 @@ def register(chance: random.Random, units: int) -> Register:
             name_en=f"Invented Hospital {n}",
             position=near(chance),
             capabilities=(Capability.ED, Capability.PCI) if n % 2 else (Capability.ED,),
+            phone=f"0996-557-{n:04}",
         )
         for n in range(1, 6)
     )

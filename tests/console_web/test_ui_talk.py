@@ -185,6 +185,27 @@ def test_a_crew_is_called_from_its_row_and_by_its_plate(console: Page, server: S
     assert given(server).count("CallOut") == 2
 
 
+def test_a_station_and_a_hospital_are_called(console: Page, server: Served) -> None:
+    server.post("/fake/busy")
+    console.locator(".list ~ section .incident").first.click()
+    console.locator(".sent .reach .dial").first.click()
+    expect(console.locator(".pop .number")).to_contain_text("0996556")
+    console.keyboard.press("F8")
+    expect(console.locator(".seat.free")).to_be_visible()
+    console.keyboard.press("/")
+    console.locator("#line").press_sequentially("dh 第二医院")
+    console.locator("#line").press("Enter")
+    expect(console.locator(".pop .number")).to_have_text("09965570002")
+
+
+def test_the_papers_count_down_to_their_end(console: Page) -> None:
+    console.locator(".seat summary").click()
+    console.locator(".seat").get_by_role("button", name="整理").click()
+    expect(console.locator(".seat.after_call .timer")).to_contain_text("−0:5")
+    console.keyboard.press("F6")
+    expect(console.locator(".seat.free")).to_be_visible()
+
+
 def test_a_number_is_marked_from_its_call_and_the_mark_is_seen_next_time(
     console: Page, server: Served
 ) -> None:

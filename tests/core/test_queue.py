@@ -72,6 +72,8 @@ def test_after_a_call_come_the_papers_and_then_the_next_call() -> None:
     waits = story.ring("r2", "2")
     assert story.types(cmd.EndCall(call_ref="r1", by="caller")) == ["CallEnded", "SeatStateChanged"]
     assert state_of(story) is SeatState.AFTER_CALL
+    seat = story.state.seats[SEAT]
+    assert seat.until_ms == seat.since_ms + 20_000  # the screens count down to it
     story.do(cmd.Tick(), after_ms=19_000)
     assert rings_at(story, waits) is None
     story.do(cmd.Tick())
@@ -90,10 +92,13 @@ def test_the_call_taker_ends_the_papers_early() -> None:
 def test_papers_asked_for_by_hand_end_by_themselves_too() -> None:
     story = Story().seat()
     story.do(cmd.SetSeat(seat_id=SEAT, state=SeatState.AFTER_CALL))
+    seat = story.state.seats[SEAT]
+    assert seat.until_ms == seat.since_ms + 60_000
     call_id = story.ring()
     assert rings_at(story, call_id) is None
     story.do(cmd.Tick(), after_ms=60_000)
     assert rings_at(story, call_id) == SEAT
+    assert story.state.seats[SEAT].until_ms is None
 
 
 def test_a_caller_lost_by_a_machine_leaves_no_papers() -> None:

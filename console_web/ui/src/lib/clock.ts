@@ -50,6 +50,12 @@ export function elapsedText(from_ms: number, to_ms: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${seconds}` : `${minutes}:${seconds}`
 }
 
+/** Down to an end where there is one (never below 0), else up from the beginning. */
+export function timerText(since_ms: number, until_ms: number | undefined, at_ms: number): string {
+  if (until_ms === undefined) return elapsedText(since_ms, at_ms)
+  return `−${elapsedText(at_ms, Math.ceil(Math.max(0, until_ms - at_ms) / 1000) * 1000 + at_ms)}`
+}
+
 /** A length in seconds as `m:ss`. */
 export function lengthText(length_s: number): string {
   return elapsedText(0, length_s * 1000)

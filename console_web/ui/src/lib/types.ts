@@ -588,6 +588,7 @@ export interface HospitalEntry {
   position: Position;
   capabilities: Capability[];
   feed?: string;
+  phone?: string;
 }
 
 /** One hospital for one mission, and why. */
@@ -607,6 +608,7 @@ export interface HospitalView {
   capabilities: Capability[];
   inbound?: number;
   has_feed?: boolean;
+  phone?: string;
 }
 
 /** Where the patient could go, best first. */
@@ -1256,6 +1258,7 @@ export interface SeatStateChanged {
   state: SeatState;
   user_id?: string;
   reason?: string;
+  until_ms?: number;
 }
 
 /** A seat. Kind `seat`. */
@@ -1266,6 +1269,7 @@ export interface SeatView {
   user_id?: string;
   call_id?: string;
   reason?: string;
+  until_ms?: number;
   present?: boolean;
   phone?: PhoneKind;
   phone_away?: boolean;
@@ -1392,6 +1396,7 @@ export interface StationEntry {
   name_zh: string;
   name_en: string;
   position: Position;
+  phone?: string;
 }
 
 /** A station. Kind `station`. */
@@ -1399,6 +1404,7 @@ export interface StationView {
   station_id: string;
   name: Text;
   position: Position;
+  phone?: string;
 }
 
 /** How a unit's status was learned (WS/T 451 §7.2 wants time and method). */

@@ -5,7 +5,7 @@ import { defineStore } from 'pinia'
 import { computed, ref, watch } from 'vue'
 import { useCalls } from '@/lib/calls'
 import { send } from '@/lib/commands'
-import { t, word } from '@/lib/i18n'
+import { say, t, word } from '@/lib/i18n'
 import { useSeat } from '@/lib/seat'
 import { toast } from '@/lib/toasts'
 import type { AnyCommand, PartyView } from '@/lib/types'
@@ -121,7 +121,8 @@ export const useTalk = defineStore('talk', () => {
     if (target) void reach(target)
   }
 
-  /** What was typed: one of the quick numbers, a seat, the end of a plate, else a number as it is. */
+  /** What was typed: one of the quick numbers, a seat, the end of a plate, a number as it is, else part of
+   * a hospital's or a station's name. */
   function targetOf(typed: string): Target | undefined {
     const wanted = typed.trim()
     if (!wanted) return undefined
@@ -132,7 +133,12 @@ export const useTalk = defineStore('talk', () => {
     if (other) return { label: wanted, seat_id: other.seat_id }
     const unit = store.all('unit').find((one) => one.phone && one.plate.toUpperCase().endsWith(wanted.toUpperCase()))
     if (unit) return { label: unit.plate, number: unit.phone }
-    return /^\+?[\d#*]{3,}$/.test(number) ? dialled : undefined
+    if (/^\+?[\d#*]+$/.test(number)) return number.length >= 3 ? dialled : undefined
+    const house = [...store.all('hospital'), ...store.all('station')].find(
+      (one) => one.phone && [one.name.zh, one.name.en.toLowerCase()].some((name) => name.includes(wanted.toLowerCase())),
+    )
+    if (house) return { label: say(house.name), number: house.phone! }
+    return undefined
   }
 
   return {
