@@ -8,6 +8,7 @@ this computer's cores and disk.
 import argparse
 import asyncio
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -258,6 +259,7 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed
     if why := refusal():
         tell(f"cannot be run here: {why}")
         return 2

@@ -7,6 +7,7 @@ between the machines are virtual cables.
 
 import argparse
 import asyncio
+import signal
 import statistics
 import sys
 import tempfile
@@ -111,6 +112,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed
     if why := refusal():
         tell(f"cannot be run here: {why}")
         return 2

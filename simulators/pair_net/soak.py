@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -235,6 +236,7 @@ def main() -> int:
     parser.add_argument("--vehicles", type=int, default=VEHICLES)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed
     if why := refusal():
         tell(f"cannot be run here: {why}")
         return 2
