@@ -63,9 +63,11 @@ def test_a_seat_is_seen_through_its_states(monitor: Page, seat: Page, server: Se
     expect(card).to_contain_text("空闲")
     server.post("/fake/ring")
     expect(card).to_contain_text("振铃")
+    expect(seat.locator(".pop.ringing")).to_be_visible()  # a page of its own, told on its own
     seat.keyboard.press("F1")
     expect(card).to_contain_text("通话")
     expect(card).to_contain_text("13909960120")
+    expect(seat.locator(".pop.answered")).to_be_visible()
     seat.keyboard.press("F8")
     expect(card).to_contain_text("空闲")
     seat.keyboard.press("F6")

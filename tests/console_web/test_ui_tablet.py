@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.console_web.real_centre import PASSWORD
 from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
@@ -105,6 +105,48 @@ def test_what_is_pressed_without_network_happens_once_and_in_order(kept: Vehicle
     pressed = [body["device_at_ms"] for body in vehicle.by_crew() if "device_at_ms" in body]
     assert pressed == sorted(pressed)
     assert vehicle.by_crew()[-1]["vitals"]["hr_per_min"] == 112
+
+
+SLOW_MEMORY = """(() => {
+  const listen = IDBRequest.prototype.addEventListener
+  IDBRequest.prototype.addEventListener = function (type, hear, ...more) {
+    const isSlow = type === 'success' && this.source?.name === 'held'
+    const late = (event) => setTimeout(() => hear.call(this, event), 3000)
+    return listen.call(this, type, isSlow ? late : hear, ...more)
+  }
+})()"""
+HELD = """async (what) => {
+  const done = (request) => new Promise((yes, no) => {
+    request.onsuccess = () => yes(request.result)
+    request.onerror = () => no(request.error)
+  })
+  const database = await done(indexedDB.open('d120-tablet'))
+  const held = database.transaction('held', 'readwrite').objectStore('held')
+  const found = what === 'forget' ? await done(held.clear()) : await done(held.get('last'))
+  database.close()
+  return found ? found.entities.mission.length : 0
+}"""
+
+
+def until_held(page: Page) -> None:
+    """The device remembers its one mission."""
+    for _ in range(LONG_MS // 100):
+        if page.evaluate(HELD, "look") == 1:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the device never remembered its mission")
+
+
+def test_a_centre_quicker_than_the_devices_memory_is_remembered_all_the_same(kept: Vehicle) -> None:
+    page = kept.page
+    until_held(page)
+    tablet = page.url
+    page.goto(f"{kept.served.base}/health")  # no page that would remember it once more
+    page.evaluate(HELD, "forget")
+    page.add_init_script(SLOW_MEMORY)
+    page.goto(tablet)
+    expect(page.locator(".connected")).to_be_visible(timeout=LONG_MS)
+    until_held(page)
 
 
 def test_a_lost_answer_does_not_make_it_happen_twice(vehicle: Vehicle) -> None:

@@ -38,4 +38,5 @@ export async function startHeld(live: Live): Promise<void> {
     if (KINDS.some((kind) => parts.has(kind))) later()
   })
   watch(live.session, later)
+  if (live.link.seq > 0) later() // the centre was quicker than this device's own memory
 }
