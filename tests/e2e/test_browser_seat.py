@@ -36,8 +36,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 NUMBER = "19900001234"
 LISTENS_MAX = 8
 ALIKE, UNLIKE = 0.6, 0.55
-"""A-law alone leaves 0.99; the browser also levels and cleans what its microphone hears. Two voices of
-one synthesizer share their pitch: a second of one has been up to 0.44 like one of the other.
+"""A-law alone leaves 0.99; the browser also levels and cleans what its microphone hears. Two
+voices of one synthesizer share their pitch: a second of one has been up to 0.44 like one of the other.
 """
 
 
