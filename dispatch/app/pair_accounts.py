@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from console_web.server.users import UsersStore
-from dispatch.contracts.errors import BadInput, JournalUnavailable
+from dispatch.contracts.errors import BadInput, Dispatch120Error
 from failover.courier import Courier
 
 ACCOUNTS = "accounts"
@@ -62,7 +62,7 @@ class PairAccounts:
             if not self._writes():
                 try:
                     await self.take()
-                except (JournalUnavailable, BadInput, OSError) as fault:
+                except (Dispatch120Error, OSError, ValueError) as fault:  # also what is no JSON
                     log.warning("accounts_not_taken", fault=str(fault))
 
     async def take(self) -> bool:
@@ -94,9 +94,10 @@ class PairAccounts:
         fresh.touch(mode=0o600)
         fresh.write_text(text, encoding="utf-8")
         users = UsersStore.load(fresh)
-        self._path.with_suffix(".before").unlink(missing_ok=True)
-        self._path.rename(self._path.with_suffix(".before"))
-        fresh.rename(self._path)
+        before = self._path.with_suffix(".before")
+        before.unlink(missing_ok=True)
+        before.hardlink_to(self._path)
+        fresh.replace(self._path)  # at no moment is there no file of accounts
         self._users.take(users)
 
 
