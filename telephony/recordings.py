@@ -7,6 +7,7 @@ all placed by their start times.
 
 import datetime
 import hashlib
+import logging
 import os
 import struct
 from collections.abc import Sequence
@@ -24,11 +25,14 @@ HEADER_BYTES = 44
 BEIJING = datetime.timezone(datetime.timedelta(hours=8))
 SAMPLES_MAX = RATE_HZ * 3600 * 6
 """Six hours: nobody speaks longer with 120, and a wrong clock must not fill the disk."""
+UNREADABLE = ".unreadable"
 SIDES = ("caller", "seat", "party", "centre")
 """The caller is the master's left; all that he may hear is its right: seats, further parties, and
 what the centre plays."""
 
 Samples = NDArray[np.int16]
+
+log = logging.getLogger(__name__)
 
 
 class LegFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,14 +125,13 @@ def repair(path: Path) -> bool:
     whole = wav_header(len(samples) * 2, 1) + samples.astype("<i2").tobytes()
     if path.read_bytes() == whole:
         return False
-    _write(path, whole)
+    write_whole(path, whole)
     return True
 
 
 def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Master | None:
     """Write the master and its peaks; None when nothing was said. Atomic, and on disk on return."""
-    tracks = [(leg, read_leg(leg.path)) for leg in legs]
-    tracks = [(leg, samples) for leg, samples in tracks if len(samples)]
+    tracks = [(leg, samples) for leg in legs if len(samples := _samples_of(leg))]
     if not tracks:
         return None
     started_at_ms = min(leg.started_at_ms for leg, _ in tracks)
@@ -141,17 +144,27 @@ def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Maste
         room[:] = np.clip(mixed, -32768, 32767).astype(np.int16)
     day = datetime.datetime.fromtimestamp(started_at_ms / 1000, BEIJING).strftime("%Y-%m-%d")
     folder = recordings_dir / day
-    folder.mkdir(parents=True, exist_ok=True)
+    _made(folder)
     body = stereo.astype("<i2").tobytes()
     whole = wav_header(len(body), 2) + body
-    _write(folder / f"{call_ref}.peaks.json", msgspec.json.encode(peaks_of(stereo, RATE_HZ)))
-    _write(folder / f"{call_ref}.wav", whole)
+    write_whole(folder / f"{call_ref}.peaks.json", msgspec.json.encode(peaks_of(stereo, RATE_HZ)))
+    write_whole(folder / f"{call_ref}.wav", whole)
     return Master(
         path=f"{day}/{call_ref}.wav",
         sha256=hashlib.sha256(whole).hexdigest(),
         duration_ms=len(stereo) * 1000 // RATE_HZ,
         started_at_ms=started_at_ms,
     )
+
+
+def _samples_of(leg: LegFile) -> Samples:
+    """What cannot be read is put aside for a person to look at; the others make the master."""
+    try:
+        return read_leg(leg.path)
+    except BadInput as error:
+        log.warning("leg put aside: %s", error)
+        leg.path.rename(leg.path.with_name(leg.path.name + UNREADABLE))
+        return np.zeros(0, dtype=np.int16)
 
 
 def discard(legs: Sequence[LegFile]) -> None:
@@ -164,15 +177,28 @@ def _offset(leg: LegFile, started_at_ms: int) -> int:
     return min((leg.started_at_ms - started_at_ms) * RATE_HZ // 1000, SAMPLES_MAX)
 
 
-def _write(path: Path, whole: bytes) -> None:
+def write_whole(path: Path, whole: bytes) -> None:
+    """A file that is there with all of its bytes, durably, or not at all."""
     new = path.with_name(path.name + ".new")
     with new.open("wb") as out:
         out.write(whole)
         out.flush()
         os.fsync(out.fileno())
     new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def _made(folder: Path) -> None:
+    """The folder of a day; that it is there is durable too."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in it durable."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -4,7 +4,10 @@ On disk a boot has one file of JSON lines; what an earlier boot left unacknowled
 with new numbers, so a report can come twice over a restart of the gateway, but never gets lost.
 """
 
+import contextlib
+import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -16,6 +19,8 @@ from dispatch.contracts.errors import Dispatch120Error
 from dispatch.contracts.gateway import Report
 
 COMPACT_BYTES = 1_000_000
+
+log = logging.getLogger(__name__)
 
 
 class SpoolFull(Dispatch120Error):
@@ -74,7 +79,11 @@ class Spool:
 
 
 class DiskSpool(Spool):
-    """`append` writes, `sync` makes it durable; sending need not wait for it."""
+    """`append` writes, `sync` makes it durable and may run in a thread; sending waits for neither.
+
+    A write or an fsync that failed leaves the file in doubt: the kernel drops what it could not
+    write, and a later fsync succeeds without it. So all that waits is then written anew.
+    """
 
     def __init__(self, folder: Path, boot_id: str, reports_max: int = 100_000) -> None:
         super().__init__(boot_id, reports_max)
@@ -87,38 +96,98 @@ class DiskSpool(Spool):
         left = [report for path in earlier for report in self._left_in(path)]
         self._file = self._path.open("ab", buffering=0)
         self._bytes = 0
+        self._lock = threading.Lock()
+        """Of the file and what is known of it: held for a write, never for an fsync."""
+        self._syncing = threading.Lock()
+        """Who asks while another syncs waits: what is on its way to the disk is not there yet."""
         self._dirty = False
+        self._in_doubt = bool(left)
         for report in left[-reports_max:]:
-            self.append(report)
-        self.sync()
+            super().append(report)
+        try:
+            self.sync()
+        except OSError as error:  # the line is open all the same, and the earlier files stay
+            log.critical("spool cannot be written, reports live in memory only: %r", error)
+            return
         for path in earlier:
             path.unlink()
             path.with_suffix(".acked").unlink(missing_ok=True)
 
     def append(self, report: Report) -> Report:
-        numbered = super().append(report)
-        self._bytes += self._file.write(self._encoder.encode(numbered) + b"\n")
-        self._dirty = True
+        with self._lock:
+            numbered = super().append(report)
+            self._write(self._line(numbered))
         return numbered
 
     def ack(self, boot_id: str, seq: int) -> None:
-        before = len(self._pending)
-        super().ack(boot_id, seq)
-        if len(self._pending) == before:
-            return
-        self._path.with_suffix(".acked").write_text(str(seq), encoding="ascii")
-        if not self._pending and self._bytes > COMPACT_BYTES:
-            self._file.truncate(0)
-            self._bytes = 0
+        with self._lock:
+            before = len(self._pending)
+            super().ack(boot_id, seq)
+            if len(self._pending) == before:
+                return
+            with contextlib.suppress(OSError):  # a full disk: then they come again after a restart
+                self._path.with_suffix(".acked").write_text(str(seq), encoding="ascii")
+            if not self._pending and self._bytes > COMPACT_BYTES:
+                self._file.truncate(0)
+                self._bytes = 0
 
     def sync(self) -> None:
-        if self._dirty:
-            self._dirty = False
-            os.fsync(self._file.fileno())
+        """Make all durable that was appended before the call.
+
+        Raises:
+            OSError: it is not; the next call tries all of it again.
+        """
+        with self._syncing:
+            if self._in_doubt:
+                self._write_anew()
+            with self._lock:
+                file, dirty = self._file, self._dirty
+                self._dirty = False  # what comes from here on makes it so again
+            if not dirty:
+                return
+            try:
+                os.fsync(file.fileno())
+            except OSError:
+                self._in_doubt = True
+                raise
 
     def close(self) -> None:
-        self.sync()
-        self._file.close()
+        try:
+            self.sync()
+        finally:
+            self._file.close()
+
+    def _write(self, line: bytes) -> None:
+        """Append, and note that it has to be made durable. A part of a line is none."""
+        self._dirty = True
+        before = self._in_doubt
+        self._in_doubt = True
+        written = self._file.write(line)
+        if written != len(line):
+            raise OSError(f"{written} of {len(line)} bytes written")
+        self._in_doubt = before
+        self._bytes += written
+
+    def _write_anew(self) -> None:
+        with self._lock:
+            waiting, last_seq = tuple(self._pending), self._last_seq
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.writelines(self._line(report) for report in waiting)
+            file.flush()
+            os.fsync(file.fileno())
+        with self._lock:
+            fresh = new.open("ab", buffering=0)
+            new.replace(self._path)
+            self._file.close()
+            self._file, self._bytes, self._in_doubt = fresh, fresh.tell(), False
+            for report in self._pending:
+                if report.seq > last_seq:
+                    self._write(self._line(report))
+        _sync_folder(self._folder)
+
+    def _line(self, report: Report) -> bytes:
+        return self._encoder.encode(report) + b"\n"
 
     def _left_in(self, path: Path) -> list[Report]:
         acked_path = path.with_suffix(".acked")
@@ -135,3 +204,11 @@ class DiskSpool(Spool):
             if report.seq > acked:
                 left.append(report)
         return left
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -18,9 +18,8 @@ from msgspec.structs import replace
 
 from dispatch.contracts import gateway as gw
 from dispatch.contracts.errors import BadInput
-from dispatch.contracts.ids import CallRef
 from dispatch.contracts.ports import Clock
-from telephony import orphans, recordings
+from telephony import orphans
 from telephony import settings as gateway_settings
 from telephony import worker_messages as wire
 from telephony.activity import Activity
@@ -29,6 +28,7 @@ from telephony.clock import SystemClock
 from telephony.front import Front
 from telephony.handover import Handover
 from telephony.link import EpochStore, LinkServer
+from telephony.merger import Merger
 from telephony.phones import PhoneChanges
 from telephony.pool import Pool
 from telephony.rtpengine import MediaBridge, packages_missing
@@ -37,10 +37,10 @@ from telephony.spool import DiskSpool, SpoolFull
 from telephony.waiting import WaitingPlaces
 
 TICK_S = 0.1
-MERGES_WAITING_MAX = 1000
 FRONT_WORK_MAX = 1000
 HANG_UP_S_MAX = 0.5
 ORPHANS_S = 0.5
+SYNC_AGAIN_S = 1.0
 LEGS_SETTLE_S = 3.0
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,13 @@ class Supervisor:
         self._adopted = orphans.found(self._live)
         for orphan in self._adopted:
             self.book.adopt(orphan.call_ref)
-        self._merges: asyncio.Queue[str] = asyncio.Queue(MERGES_WAITING_MAX)
+        self._merger = Merger(
+            settings.recordings_path,
+            alive=self.book.alive,
+            report=self._report,
+            sync=self.spool.sync,
+            now_ms=clock.now_ms,
+        )
         self._unsynced = asyncio.Event()
         self._returned: asyncio.Queue[None] = asyncio.Queue(FRONT_WORK_MAX)
         self._deaths: asyncio.Queue[_Death] = asyncio.Queue(FRONT_WORK_MAX)
@@ -118,9 +124,9 @@ class Supervisor:
                     tasks.create_task(self._tell_front(), name="front"),
                     tasks.create_task(self._bury(), name="deaths"),
                     tasks.create_task(self._watch_orphans(), name="orphans"),
-                    tasks.create_task(self._merge_all(), name="merge"),
+                    tasks.create_task(self._merger.run(), name="merge"),
                 ]
-                self._sweep()
+                self._merger.sweep()
                 start = tasks.create_task(self._start(tasks, running), name="start")
                 await self._stop.wait()
                 start.cancel()
@@ -155,17 +161,19 @@ class Supervisor:
 
     # ---- reports
 
-    def _report(self, report: gw.Report) -> None:
+    def _report(self, report: gw.Report) -> bool:
+        """Whether it is kept, in memory at least."""
         try:
             self.spool.append(report)
         except SpoolFull as error:
             self.reports_lost += 1
             log.critical("report lost: %s (%d so far)", error, self.reports_lost)
-            return
+            return False
         except OSError as error:
             log.critical("spool cannot be written, reports live in memory only: %r", error)
         self._unsynced.set()
         self.link.reported()
+        return True
 
     def _heard(self, worker: str, line: wire.FromWorker) -> None:
         for report in self.book.heard(worker, line, self._clock.monotonic_ms()):
@@ -174,7 +182,7 @@ class Supervisor:
             self._worker_returned()
         if isinstance(line, wire.Closed):
             self.pool.call_over(worker)
-            self._merge_later(line.call_ref)
+            self._merger.later(line.call_ref)
 
     def _phones_changed(self, changes: PhoneChanges) -> None:
         at_ms = self._clock.now_ms()
@@ -207,7 +215,7 @@ class Supervisor:
         except asyncio.QueueFull:
             log.warning("kamailio has too much to do; a dead worker's call is not cleared")
             self._tell_of(death)
-        self._merge_later(call_ref)
+        self._merger.later(call_ref)
 
     def _calls(self) -> list[str]:
         """Calls that are not over for the core: also those whose end waits in the spool, else it
@@ -237,7 +245,7 @@ class Supervisor:
                 ):
                     self._report(report)
                 orphans.forget(self._live, orphan.call_ref)
-                self._merge_later(orphan.call_ref)
+                self._merger.later(orphan.call_ref)
             await asyncio.sleep(ORPHANS_S)
 
     async def _bury(self) -> None:
@@ -294,6 +302,8 @@ class Supervisor:
                 await asyncio.to_thread(self.spool.sync)
             except OSError as error:
                 log.critical("spool cannot be made durable: %r", error)
+                await asyncio.sleep(SYNC_AGAIN_S)
+                self._unsynced.set()
 
     # ---- orders
 
@@ -340,51 +350,6 @@ class Supervisor:
                 self._order(order)
             for todo in self.book.unattended(now_ms, round(limit_s * 1000)):
                 self._do(todo)
-
-    # ---- recordings
-
-    def _merge_later(self, call_ref: str) -> None:
-        try:
-            self._merges.put_nowait(call_ref)
-        except asyncio.QueueFull:
-            log.warning("recording %s waits for the next start: too many to merge", call_ref)
-
-    def _sweep(self) -> None:
-        """What an earlier boot left behind."""
-        for call_ref in sorted({leg.call_ref for leg in recordings.legs_in(self._live)}):
-            self._merge_later(call_ref)
-
-    async def _merge_all(self) -> None:
-        while True:
-            call_ref = await self._merges.get()
-            if call_ref in self.book.alive():
-                continue
-            try:
-                await self._merge(call_ref)
-            except (OSError, BadInput) as error:
-                log.warning("recording %s could not be merged: %r", call_ref, error)
-
-    async def _merge(self, call_ref: str) -> None:
-        legs = await asyncio.to_thread(recordings.legs_in, self._live, call_ref)
-        spoken = any(leg.side == recordings.SIDES[0] for leg in legs)
-        master = None
-        if spoken:  # else a call-back that never reached its caller: nobody knows this call
-            master = await asyncio.to_thread(
-                recordings.merge, legs, self._settings.recordings_path, call_ref
-            )
-        if master is not None:
-            self._report(
-                gw.RecordingReady(
-                    seq=0,
-                    at_ms=self._clock.now_ms(),
-                    call_ref=CallRef(call_ref),
-                    path=master.path,
-                    sha256=master.sha256,
-                    duration_ms=master.duration_ms,
-                    started_at_ms=master.started_at_ms,
-                )
-            )
-        await asyncio.to_thread(recordings.discard, legs)
 
 
 class _JsonLog(logging.Formatter):

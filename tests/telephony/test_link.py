@@ -3,8 +3,12 @@ the same server.
 """
 
 import asyncio
+import errno
+import os
 import struct
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -225,3 +229,98 @@ def test_the_greatest_epoch_is_remembered(tmp_path: Path) -> None:
     store = EpochStore(tmp_path / "epoch")
     store.raise_to(3)
     assert store.epoch == 7
+
+
+def test_what_an_fsync_lost_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed fsync the kernel has dropped the pages, and the next one succeeds."""
+    spool = DiskSpool(tmp_path, "b1")
+    spool.append(ended("a"))
+
+    def lost(handle: int) -> None:
+        os.ftruncate(handle, 0)
+        raise OSError(errno.EIO, "the disk took nothing")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", lost)
+        with pytest.raises(OSError, match="took nothing"):
+            spool.sync()
+    spool.append(ended("b"))
+    spool.sync()
+    left = DiskSpool(tmp_path, "b2")
+    assert [report.call_ref for report in left.after(0)] == ["a", "b"]
+    spool.close()
+    left.close()
+
+
+def test_half_a_line_on_a_full_disk_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = DiskSpool(tmp_path, "b1")
+    file = spool._file
+
+    class Full:
+        def write(self, line: bytes) -> int:
+            return file.write(line[: len(line) // 2])
+
+    with monkeypatch.context() as full:
+        full.setattr(spool, "_file", Full())
+        with pytest.raises(OSError, match="bytes written"):
+            spool.append(ended("a"))
+    spool.append(ended("b"))
+    spool.sync()
+    left = DiskSpool(tmp_path, "b2")
+    assert ([report.call_ref for report in left.after(0)], left.torn_lines) == (["a", "b"], 0)
+    spool.close()
+    left.close()
+
+
+def test_a_sync_is_done_when_all_before_it_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what was written while another sync was on its way, and for whoever asks meanwhile."""
+    spool = DiskSpool(tmp_path, "b1")
+    under_way, go_on = threading.Event(), threading.Event()
+    sizes: list[int] = []
+
+    def slow(handle: int) -> None:
+        sizes.append(os.fstat(handle).st_size)
+        under_way.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    spool.append(ended("a"))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(spool.sync)
+        assert under_way.wait(10)
+        second = threads.submit(spool.sync)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)  # "a" is not there yet
+        spool.append(ended("b"))
+        go_on.set()
+        first.result(10)
+        second.result(10)
+    spool.sync()
+    assert len(sizes) == 2
+    assert sizes[0] < sizes[1] == (tmp_path / "b1.jsonl").stat().st_size
+    spool.close()
+
+
+def test_a_gateway_begins_also_when_its_spool_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = DiskSpool(tmp_path, "b1")
+    first.append(ended("a"))
+    first.close()
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        second = DiskSpool(tmp_path, "b2")
+    assert [report.call_ref for report in second.after(0)] == ["a"]
+    second.sync()
+    assert b'"a"' in (tmp_path / "b2.jsonl").read_bytes()
+    second.close()

@@ -1,0 +1,130 @@
+"""Legs become one recording, and go only when it and the report of it are on disk."""
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dispatch.contracts import gateway as gw
+from telephony import recordings
+from telephony.merger import LIVE, MERGED, Merger
+from tests.telephony.harness import until
+from tests.telephony.test_recordings import REF, START_MS, leg
+
+
+class Around:
+    """What a merger has around it: a spool that can be full, and a disk that can fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.live = folder / LIVE
+        self.live.mkdir(exist_ok=True)
+        self.told: list[gw.RecordingReady] = []
+        self.syncs = 0
+        self.full = False
+        self.broken = False
+
+    def report(self, report: gw.Report) -> bool:
+        assert isinstance(report, gw.RecordingReady)
+        if not self.full:
+            self.told.append(report)
+        return not self.full
+
+    def sync(self) -> None:
+        self.syncs += 1
+        if self.broken:
+            raise OSError(errno.EIO, "not durable")
+
+    def legs(self) -> list[str]:
+        return sorted(found.side for found in recordings.legs_in(self.live))
+
+    @contextlib.asynccontextmanager
+    async def merging(self) -> AsyncIterator[Merger]:
+        """One boot of the gateway."""
+        merger = Merger(
+            self.folder,
+            alive=lambda: (),
+            report=self.report,
+            sync=self.sync,
+            now_ms=lambda: START_MS,
+            again_s=0.01,
+        )
+        merger.sweep()
+        running = asyncio.ensure_future(merger.run())
+        try:
+            yield merger
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+def around(tmp_path: Path) -> Around:
+    made = Around(tmp_path)
+    leg(made.live, "caller", START_MS, [5] * 800)
+    leg(made.live, "seat", START_MS, [7] * 800)
+    return made
+
+
+def nothing_left(around: Around) -> Callable[[], bool]:
+    return lambda: not any(around.live.iterdir())
+
+
+async def test_legs_stay_until_the_report_is_durable(around: Around) -> None:
+    around.broken = True
+    async with around.merging():
+        await until(lambda: around.syncs > 3)
+        assert around.legs() == ["caller", "seat"]
+        around.broken = False
+        await until(nothing_left(around))
+    assert len(around.told) == 1
+
+
+async def test_legs_stay_when_nobody_can_be_told(around: Around) -> None:
+    around.full = True
+    async with around.merging() as merger:
+        leg(around.live, "party", START_MS, [1])
+        merger.later("another")
+        await until(merger._waiting.empty)
+    assert around.legs() == ["caller", "party", "seat"]
+    around.full = False
+    async with around.merging():
+        await until(nothing_left(around))
+    assert len(around.told) == 1
+
+
+async def test_what_is_left_of_the_legs_is_never_taken_for_all_of_them(
+    around: Around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine dies while legs are removed: the next start must not merge the rest."""
+
+    def died(legs: list[recordings.LegFile]) -> None:
+        legs[-1].path.unlink()
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(recordings, "discard", died)
+        async with around.merging():
+            await until(lambda: around.legs() == ["caller"])
+    told = around.told[0]
+    assert (around.live / f"{REF}{MERGED}").exists()
+    before = (around.folder / told.path).read_bytes()
+    async with around.merging():
+        await until(nothing_left(around))
+    assert len(around.told) == 1
+    assert (around.folder / told.path).read_bytes() == before
+
+
+async def test_a_leg_that_cannot_be_read_costs_no_other(around: Around) -> None:
+    odd = leg(around.live, "party", START_MS + 1, [1])
+    odd.write_bytes(b"\0" * 500)
+    async with around.merging():
+        await until(lambda: around.legs() == [])
+        await until(lambda: not (around.live / f"{REF}{MERGED}").exists())
+    sound = (around.folder / around.told[0].path).read_bytes()[44:]
+    assert set(np.frombuffer(sound, dtype="<i2")) == {5, 7}
+    assert [path.name for path in around.live.iterdir()] == [f"{odd.name}.unreadable"]
