@@ -295,6 +295,21 @@ async def accepted(one: Screen, type_: str, **body: object) -> Entity:
     return result
 
 
+async def a_unit_is_sent(seat: Screen, register: Register) -> tuple[str, str]:
+    """To an incident of its own: the unit and its mission."""
+    incident_id = (await accepted(seat, "open_incident"))["created"]
+    here = register.stations[0].position
+    place = {"position": {"lat": here.lat + 0.006, "lon": here.lon}, "source": "map"}
+    await accepted(seat, "set_location", incident_id=incident_id, location=place)
+    await accepted(seat, "choose_complaint", incident_id=incident_id, complaint="chest_pain")
+    incident = await shown(
+        seat, "incident", lambda i: i["incident_id"] == incident_id and bool(i.get("proposals"))
+    )
+    unit_id = incident["proposals"][0]["unit_id"]
+    sent = await accepted(seat, "assign_unit", incident_id=incident_id, unit_id=unit_id)
+    return unit_id, sent["created"]
+
+
 async def raw_command(
     http: httpx.AsyncClient, command_id: str, **body: object
 ) -> tuple[int, Entity]:

@@ -27,7 +27,16 @@ from simulators.bench.pair_client import PairClient
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from simulators.people.screen import Screen
-from tests.e2e.actors import Fleet, accepted, dial, hospitals, seat_phone, shown, until
+from tests.e2e.actors import (
+    Fleet,
+    a_unit_is_sent,
+    accepted,
+    dial,
+    hospitals,
+    seat_phone,
+    shown,
+    until,
+)
 
 pytestmark = [
     pytest.mark.e2e,
@@ -342,21 +351,6 @@ async def test_orders_without_an_answer_are_given_again_by_the_survivor_and_done
     times = Counter(type(r.body) for r in records[begun:])
     assert (times[ev.UnitAssigned], times[ev.MissionDelivered]) == (2, 2)
     assert (times[ev.ArrivalOpened], times[ev.AdmissionNumberReceived]) == (1, 1)
-
-
-async def a_unit_is_sent(seat: Screen, register: Register) -> tuple[str, str]:
-    """To an incident of its own: the unit and its mission."""
-    incident_id = (await accepted(seat, "open_incident"))["created"]
-    here = register.stations[0].position
-    place = {"position": {"lat": here.lat + 0.006, "lon": here.lon}, "source": "map"}
-    await accepted(seat, "set_location", incident_id=incident_id, location=place)
-    await accepted(seat, "choose_complaint", incident_id=incident_id, complaint="chest_pain")
-    incident = await shown(
-        seat, "incident", lambda i: i["incident_id"] == incident_id and bool(i.get("proposals"))
-    )
-    unit_id = incident["proposals"][0]["unit_id"]
-    sent = await accepted(seat, "assign_unit", incident_id=incident_id, unit_id=unit_id)
-    return unit_id, sent["created"]
 
 
 async def test_a_caller_of_a_dead_machine_is_rung_back_by_the_other_one(pair: Pair) -> None:
