@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dispatch.contracts import gateway as gw
 from dispatch.contracts.ids import CallRef
+from dispatch.contracts.things import RecordedLeg
 from telephony import recordings
 
 WAITING_MAX = 1000
@@ -24,7 +25,9 @@ log = logging.getLogger(__name__)
 
 
 class Merger:
-    """`later` a call, or `sweep` all that an earlier boot left; `run` merges one after another."""
+    """`later` a call, or `sweep` all that an earlier boot left; `run` merges one after another.
+    With `keep_legs` each leg's own file goes beside the master.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Merger:
         report: Callable[[gw.Report], bool],
         sync: Callable[[], None],
         now_ms: Callable[[], int],
+        keep_legs: bool = True,
         again_s: float = AGAIN_S,
     ) -> None:
         """`report` says whether the report is kept; `sync`, in a thread, makes reports durable, or
@@ -45,6 +49,7 @@ class Merger:
         self._report = report
         self._sync = sync
         self._now_ms = now_ms
+        self._keep_legs = keep_legs
         self._again_s = again_s
         self._waiting: asyncio.Queue[str] = asyncio.Queue(WAITING_MAX)
 
@@ -88,6 +93,9 @@ class Merger:
         master = await asyncio.to_thread(recordings.merge, legs, self._folder, call_ref)
         if master is None:
             return True
+        kept: tuple[RecordedLeg, ...] = ()
+        if self._keep_legs:
+            kept = await asyncio.to_thread(recordings.keep, legs, self._folder, master)
         told = gw.RecordingReady(
             seq=0,
             at_ms=self._now_ms(),
@@ -96,6 +104,8 @@ class Merger:
             sha256=master.sha256,
             duration_ms=master.duration_ms,
             started_at_ms=master.started_at_ms,
+            broken_off=master.broken_off,
+            legs=kept,
         )
         if not self._report(told):
             return False  # merged and told of again at the next start

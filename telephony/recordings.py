@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.contracts.errors import BadInput
+from dispatch.contracts.things import RecordedLeg
 from telephony.peaks import peaks_of
 
 RATE_HZ = 8000
@@ -51,6 +52,8 @@ class Master(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     duration_ms: int
     started_at_ms: int
+    broken_off: bool = False
+    """A leg was not closed by its writer."""
 
 
 def leg_name(call_ref: str, side: str, index: int, started_at_ms: int) -> str:
@@ -134,6 +137,7 @@ def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Maste
     tracks = [(leg, samples) for leg in legs if len(samples := _samples_of(leg))]
     if not tracks:
         return None
+    broken_off = not all(sealed(leg.path) for leg, _ in tracks)
     started_at_ms = min(leg.started_at_ms for leg, _ in tracks)
     ends = [_offset(leg, started_at_ms) + len(samples) for leg, samples in tracks]
     stereo = np.zeros((min(max(ends), SAMPLES_MAX), 2), dtype=np.int16)
@@ -154,7 +158,50 @@ def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Maste
         sha256=hashlib.sha256(whole).hexdigest(),
         duration_ms=len(stereo) * 1000 // RATE_HZ,
         started_at_ms=started_at_ms,
+        broken_off=broken_off,
     )
+
+
+def keep(legs: Sequence[LegFile], recordings_dir: Path, master: Master) -> tuple[RecordedLeg, ...]:
+    """Put each leg in which anything is beside its master, with a true header, durably. It stays in
+    the live folder too, until `discard`.
+    """
+    folder = (recordings_dir / master.path).parent
+    kept = []
+    for leg in legs:
+        if not leg.path.exists():
+            continue  # put aside
+        broken_off = not sealed(leg.path)
+        samples = len(read_leg(leg.path))
+        if not samples:
+            continue
+        repair(leg.path)
+        place = folder / leg.path.name
+        _shelve(leg.path, place)
+        kept.append(
+            RecordedLeg(
+                path=f"{folder.name}/{place.name}",
+                sha256=hashlib.sha256(place.read_bytes()).hexdigest(),
+                side=leg.side,
+                started_at_ms=leg.started_at_ms,
+                duration_ms=samples * 1000 // RATE_HZ,
+                broken_off=broken_off,
+            )
+        )
+    sync_folder(folder)
+    return tuple(kept)
+
+
+def _shelve(leg: Path, place: Path) -> None:
+    """The same file under a second name, or a copy where the file system has none."""
+    place.unlink(missing_ok=True)
+    try:
+        place.hardlink_to(leg)
+    except OSError:
+        write_whole(place, leg.read_bytes())
+    else:
+        with place.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _samples_of(leg: LegFile) -> Samples:

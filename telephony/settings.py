@@ -158,6 +158,8 @@ class GatewaySettings(Part, frozen=True):
     """
     recordings_dir: str = ""
     """Empty means `<data_dir>/recordings`."""
+    keep_legs: bool = True
+    """Each leg's own file stays beside the stereo master; that takes as much room again."""
     announcement: str = ""
     """A WAV file, 8 kHz mono; empty means the shipped one."""
     hold_music: str = ""

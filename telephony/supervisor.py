@@ -97,6 +97,7 @@ class Supervisor:
             report=self._report,
             sync=self.spool.sync,
             now_ms=clock.now_ms,
+            keep_legs=settings.keep_legs,
         )
         self._unsynced = asyncio.Event()
         self._returned: asyncio.Queue[None] = asyncio.Queue(FRONT_WORK_MAX)

@@ -235,6 +235,7 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         link=settings.gateway_link,
         secret=settings.secret,
         recordings_dir=str(settings.recordings_path),
+        keep_legs=settings.recordings.keep_legs,
         alone_s=ALONE_S if settings.pair is not None else 0.0,
         link_also=tcp_link(settings.pair.gateway) if settings.pair is not None else "",
         kamailio=KamailioSettings(

@@ -95,6 +95,13 @@ class SipPart(Part, frozen=True):
     browser: BrowserPart = BrowserPart()
 
 
+class RecordingsPart(Part, frozen=True):
+    """Calls' recordings."""
+
+    keep_legs: bool = True
+    """Each leg's own file stays beside the stereo master; that takes as much room again."""
+
+
 class OperatorPart(Part, frozen=True):
     """The telephone operator's services, each by HTTP; an empty URL means: there is none."""
 
@@ -157,6 +164,7 @@ class Settings(Part, frozen=True):
     vehicles: VehiclesPart = VehiclesPart()
     sip: SipPart = SipPart()
     feed: FeedPart = FeedPart()
+    recordings: RecordingsPart = RecordingsPart()
     operator: OperatorPart = OperatorPart()
     roads: RoadsPart = RoadsPart()
     core: CoreSettings = CoreSettings()

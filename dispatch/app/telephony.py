@@ -271,6 +271,8 @@ class TelephonyDesk:
                     sha256=report.sha256,
                     duration_ms=report.duration_ms,
                     started_at_ms=report.started_at_ms,
+                    broken_off=report.broken_off,
+                    legs=report.legs,
                 )
             case (
                 gw.PartyUp()

@@ -28,6 +28,7 @@ from dispatch.contracts.things import (
     Location,
     Patient,
     QueuePlan,
+    RecordedLeg,
     Register,
     Subscriber,
     UnitProposal,
@@ -183,6 +184,8 @@ class StoreRecording(Command, frozen=True, tag="store_recording"):
     sha256: Short
     duration_ms: int
     started_at_ms: int
+    broken_off: bool = False
+    legs: tuple[RecordedLeg, ...] = ()
 
 
 class JoinParty(Command, frozen=True, tag="join_party"):

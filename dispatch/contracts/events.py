@@ -28,6 +28,7 @@ from dispatch.contracts.things import (
     Location,
     Patient,
     QueuePlan,
+    RecordedLeg,
     Register,
     Subscriber,
     UnitProposal,
@@ -321,6 +322,15 @@ class RecordingStored(Event, frozen=True, tag="recording_stored.v1"):
     sha256: str
     duration_ms: int
     started_at_ms: int
+    broken_off: bool = False
+    """A process died while a leg was written; what had reached the disk until then is there."""
+    legs: tuple[RecordedLeg, ...] = ()
+    """Each leg's own file, where legs are kept."""
+
+    @property
+    def files(self) -> tuple["RecordingStored | RecordedLeg", ...]:
+        """The master and the legs."""
+        return (self, *self.legs)
 
 
 # ---- in a call

@@ -11,6 +11,7 @@ from the last acknowledged one after a reconnect; orders carry an id and are don
 import msgspec
 
 from dispatch.contracts.ids import CallId, CallRef, GatewayId, PartnerId, SeatId
+from dispatch.contracts.things import RecordedLeg
 
 FRAME_BYTES_MAX = 262_144
 BROWSER_PHONE = ".web"
@@ -312,6 +313,10 @@ class RecordingReady(Wire, frozen=True, tag="recording_ready"):
     sha256: str
     duration_ms: int
     started_at_ms: int
+    broken_off: bool = False
+    """A process died while a leg was written."""
+    legs: tuple[RecordedLeg, ...] = ()
+    """Where legs are kept."""
 
 
 class PlaceFailed(Wire, frozen=True, tag="place_failed"):

@@ -44,6 +44,20 @@ class Subscriber(Thing, frozen=True):
     position: Position | None = None
 
 
+class RecordedLeg(Thing, frozen=True):
+    """One leg's own sound, mono, beside the master. `path` is relative to the recordings' folder;
+    `side` is caller, seat, party or centre (what is played).
+    """
+
+    path: str
+    sha256: str
+    side: str
+    started_at_ms: int
+    duration_ms: int
+    broken_off: bool = False
+    """A process died while it was written; all that had reached the file is there."""
+
+
 class Fix(Thing, frozen=True):
     """One GPS fix of one unit. `at_ms` is the device's time of the fix, UTC."""
 

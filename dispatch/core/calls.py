@@ -297,6 +297,8 @@ def store_recording(draft: Draft, command: cmd.StoreRecording) -> None:
             sha256=command.sha256,
             duration_ms=command.duration_ms,
             started_at_ms=command.started_at_ms,
+            broken_off=command.broken_off,
+            legs=command.legs,
         )
     )
 

@@ -12,14 +12,17 @@ import msgspec
 
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.events import Record, RecordingStored
+from dispatch.contracts.things import RecordedLeg
 from dispatch.journal.codec import CHAIN_START, Codec, Stored, chain_of_bytes, split
 
 FINDINGS_MAX = 1_000
 """More are counted, not kept: the first few tell the story."""
 IN_PROGRESS = (".*", "*.part")
 """Names of files that are being written and not recorded yet."""
-LIVE_FOLDER = "live"
-"""Where the gateway writes the legs of calls that are not over."""
+LIVE_FOLDERS = ("live", "peer-live")
+"""Where the gateway writes the legs of calls that are not over, and those of the other machine's
+calls are copied to.
+"""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -201,11 +204,12 @@ async def verify_recordings(
     async for record in records:
         report.last_seq, report.last_chain = record.seq, record.chain
         if isinstance(record.body, RecordingStored):
-            report.checked += 1
-            listed.add(folder / record.body.path)
-            fault, detail = await asyncio.to_thread(_check_file, folder, record.body)
-            if fault is not None:
-                report.add(fault, seq=record.seq, path=record.body.path, detail=detail)
+            for file in record.body.files:
+                report.checked += 1
+                listed.add(folder / file.path)
+                fault, detail = await asyncio.to_thread(_check_file, folder, file)
+                if fault is not None:
+                    report.add(fault, seq=record.seq, path=file.path, detail=detail)
     for path in await asyncio.to_thread(_files, folder, in_progress):
         if path not in listed and _described(path) not in listed:
             name = str(path.relative_to(folder))
@@ -213,7 +217,7 @@ async def verify_recordings(
     return report
 
 
-def _check_file(folder: Path, stored: RecordingStored) -> tuple[Fault | None, str]:
+def _check_file(folder: Path, stored: RecordingStored | RecordedLeg) -> tuple[Fault | None, str]:
     path = folder / stored.path
     if not path.resolve().is_relative_to(folder.resolve()):
         return Fault.RECORDING_OUTSIDE, "its path leads out of the recordings' folder"
@@ -243,9 +247,10 @@ def _files(folder: Path, in_progress: tuple[str, ...]) -> list[Path]:
     if not folder.is_dir():
         return []
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    live = folder / LIVE_FOLDER
+    live = [folder / name for name in LIVE_FOLDERS]
     return [
         path
         for path in paths
-        if not path.is_relative_to(live) and not any(fnmatch(path.name, n) for n in in_progress)
+        if not any(path.is_relative_to(one) for one in live)
+        and not any(fnmatch(path.name, n) for n in in_progress)
     ]

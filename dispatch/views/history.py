@@ -85,7 +85,7 @@ class IncidentHistory:
         return self._recordings.get(call_id)
 
     def digest_of(self, path: str) -> str:
-        """The SHA-256 of the recording that lies there, or empty."""
+        """The SHA-256 of the recording or leg that lies there, or empty."""
         return self._digests.get(path, "")
 
     def search(
@@ -130,7 +130,7 @@ class IncidentHistory:
                 self._join(call_id, incident_id)
             case ev.RecordingStored():
                 self._recordings[event.call_id] = event
-                self._digests[event.path] = event.sha256
+                self._digests |= {file.path: file.sha256 for file in event.files}
                 self._amend(self._incident_of_call.get(event.call_id), has_recording=True)
             case ev.IncidentOpened():
                 self._open(event, record.at_ms)

@@ -26,6 +26,7 @@ from tests.avl.helpers import fix
 DAY = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).strftime("%Y-%m-%d")
 """Only the folders of late are looked at twice a second."""
 MASTER = f"{DAY}/gw-a-1.wav"
+LEG = f"{DAY}/gw-a-1.caller.1.1795703821712.wav"
 
 
 class Half:
@@ -90,9 +91,11 @@ async def test_recordings_go_both_ways_and_are_what_the_journal_says(two: Two) -
     sound, peaks = random.Random(1).randbytes(200_000), b'{"bucket_ms": 20}'
     two.b.digests[MASTER] = two.a.write(MASTER, sound)
     two.a.write(f"{DAY}/gw-a-1.peaks.json", peaks)
+    two.b.digests[LEG] = two.a.write(LEG, sound[:1000])
     two.b.write(f"{DAY}/gw-b-1.wav", sound[::-1])
     await until(lambda: two.b.has(MASTER, sound))
     await until(lambda: two.b.has(f"{DAY}/gw-a-1.peaks.json", peaks))
+    await until(lambda: two.b.has(LEG, sound[:1000]))
     await until(lambda: two.a.has(f"{DAY}/gw-b-1.wav", sound[::-1]))
     await until(lambda: two.b.files.lag().files == 0)
     assert two.b.files.alarms == ()

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dispatch.contracts.errors import BadInput, InvariantBroken
 from dispatch.contracts.events import Record, RecordingStored
 from dispatch.contracts.ids import CallId
+from dispatch.contracts.things import RecordedLeg
 from dispatch.journal.codec import CHAIN_START, Stored, chain_of_bytes, seal, split
 from dispatch.journal.highwater import HighWater, read_high_water
 from dispatch.journal.memory import MemoryJournal
@@ -25,6 +27,7 @@ from dispatch.journal.verify import (
 )
 from tests.journal.making import batch, unsealed
 
+LEGS = (("1", "caller"), ("1", "seat"))
 Entries = list[tuple[str, dict[bytes, bytes]]]
 
 
@@ -280,6 +283,22 @@ async def test_missing_changed_and_unlisted_recordings_are_told_apart(tmp_path: 
         (Fault.RECORDING_CHANGED, 4, "C-2.wav"),
         (Fault.RECORDING_UNLISTED, 0, "old/C-9.wav"),
     ]
+
+
+async def test_the_legs_beside_a_recording_are_looked_at_too(tmp_path: Path) -> None:
+    files = [stored(f"{day}/C-1.{side}.1.5.wav", b"RIFF", tmp_path) for day, side in LEGS]
+    legs = tuple(
+        RecordedLeg(path=f.path, sha256=f.sha256, side="seat", started_at_ms=5, duration_ms=1)
+        for f in files
+    )
+    whole = replace(stored("1/C-1.wav", b"RIFF", tmp_path), legs=legs)
+    for live in ("live", "peer-live"):
+        stored(f"{live}/C-2.caller.1.5.wav", b"RIFF", tmp_path)
+    assert (await verify_recordings(reading(whole), tmp_path)).findings == []
+    (tmp_path / legs[0].path).unlink()
+    (tmp_path / legs[1].path).write_bytes(b"RIFX")
+    report = await verify_recordings(reading(whole), tmp_path)
+    assert faults(report) == [(Fault.RECORDING_MISSING, 2), (Fault.RECORDING_CHANGED, 2)]
 
 
 async def test_a_path_out_of_the_folder_is_never_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -86,6 +87,14 @@ async def test_a_call_is_held_joined_and_recorded_in_stereo(tmp_path: Path) -> N
         peaks = msgspec.json.decode(path.with_suffix(".peaks.json").read_bytes(), type=Peaks)
         assert len(peaks.left) == len(peaks.right) == -(-len(stereo) // 400)
         assert peaks.left[-20] > 10
+        for leg in ready.legs:  # each of them by itself, with its digest
+            file = one.settings.recordings_path / leg.path
+            assert leg.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+        alone = {leg.side: one.settings.recordings_path / leg.path for leg in ready.legs}
+        assert set(alone) == {"caller", "centre", "seat"}
+        assert loudness(_mono(alone["caller"])[-8000:], 440) > 2000
+        assert loudness(_mono(alone["seat"])[-8000:], 1000) > 2000
+        assert not ready.broken_off
         live = one.settings.recordings_path / "live"
         await until(lambda: not any(live.iterdir()))  # removed once the report is kept, not before
     heard = _mono(tmp_path / "a.wav")
@@ -198,6 +207,7 @@ async def test_a_killed_worker_costs_its_own_call_only() -> None:
         await caller.expect(say.Disconnected, lambda event: event.call == "a")
         await phone.expect(say.Disconnected)
         ready = await core.expect(gw.RecordingReady)
+        assert ready.broken_off
         stereo = one.stereo(ready)
         assert len(stereo) > 8000
         assert loudness(stereo[4000:8000, 0], 440) > 2000

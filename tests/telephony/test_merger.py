@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import errno
+import hashlib
+import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -43,7 +45,7 @@ class Around:
         return sorted(found.side for found in recordings.legs_in(self.live))
 
     @contextlib.asynccontextmanager
-    async def merging(self) -> AsyncIterator[Merger]:
+    async def merging(self, *, keep_legs: bool = True) -> AsyncIterator[Merger]:
         """One boot of the gateway."""
         merger = Merger(
             self.folder,
@@ -51,6 +53,7 @@ class Around:
             report=self.report,
             sync=self.sync,
             now_ms=lambda: START_MS,
+            keep_legs=keep_legs,
             again_s=0.01,
         )
         merger.sweep()
@@ -128,3 +131,41 @@ async def test_a_leg_that_cannot_be_read_costs_no_other(around: Around) -> None:
     sound = (around.folder / around.told[0].path).read_bytes()[44:]
     assert set(np.frombuffer(sound, dtype="<i2")) == {5, 7}
     assert [path.name for path in around.live.iterdir()] == [f"{odd.name}.unreadable"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+async def test_each_leg_is_kept_beside_the_master(
+    around: Around, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a second name, or as a copy where the file system knows no second names."""
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", _no_links)
+    leg(around.live, "party", START_MS + 20, [9] * 80, cut=True)
+    async with around.merging():
+        await until(nothing_left(around))
+    told = around.told[0]
+    assert told.broken_off
+    facts = [(one.side, one.started_at_ms, one.duration_ms, one.broken_off) for one in told.legs]
+    assert facts == [
+        ("caller", START_MS, 100, False),
+        ("seat", START_MS, 100, False),
+        ("party", START_MS + 20, 10, True),
+    ]
+    for one in told.legs:
+        path = around.folder / one.path
+        assert path.parent == (around.folder / told.path).parent
+        assert one.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        with wave.open(str(path)) as sound:  # the one that broke off has a true header too
+            assert sound.getnframes() == one.duration_ms * 8
+
+
+async def test_legs_are_not_kept_where_nobody_wants_them(around: Around) -> None:
+    async with around.merging(keep_legs=False):
+        await until(nothing_left(around))
+    assert around.told[0].legs == ()
+    day = (around.folder / around.told[0].path).parent
+    assert sorted(path.suffix for path in day.iterdir()) == [".json", ".wav"]
+
+
+def _no_links(_self: Path, _target: Path) -> None:
+    raise OSError(errno.EPERM, "no hard links here")

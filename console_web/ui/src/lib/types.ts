@@ -1122,6 +1122,16 @@ export interface RecordVitals {
   unit_id?: string;
 }
 
+/** One leg's own sound, mono, beside the master. `path` is relative to the recordings' folder; `side` is caller, seat, party or centre (what is played). */
+export interface RecordedLeg {
+  path: string;
+  sha256: string;
+  side: string;
+  started_at_ms: number;
+  duration_ms: number;
+  broken_off?: boolean;
+}
+
 /** The recording is whole on disk. `path` is relative to the recordings' folder; caller left, seat right; `started_at_ms` is the wall time of its first sample. */
 export interface RecordingStored {
   type: "recording_stored.v1";
@@ -1130,6 +1140,8 @@ export interface RecordingStored {
   sha256: string;
   duration_ms: number;
   started_at_ms: number;
+  broken_off?: boolean;
+  legs?: RecordedLeg[];
 }
 
 /** Said by the gateway: the seat's phone wants the call transferred, to a seat or a number. */
@@ -1418,6 +1430,8 @@ export interface StoreRecording {
   sha256: string;
   duration_ms: number;
   started_at_ms: number;
+  broken_off?: boolean;
+  legs?: RecordedLeg[];
 }
 
 /** What an operator knows of a number: the three fields (number, name, installed address). */
