@@ -1,7 +1,9 @@
 """The documents say what is so: examples load, settings and alarms are all there, links lead."""
 
 import ast
+import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -263,6 +265,22 @@ def test_the_readme_is_short() -> None:
 
 
 # ---- decisions
+
+
+def test_every_dependency_has_its_reason() -> None:
+    tables = (DOCS / "adr" / "0009-dependencies.md").read_text(encoding="utf-8")
+    explained = {
+        name.strip()
+        for row in re.findall(r"^\| ([^|]+) \|", tables, flags=re.MULTILINE)
+        for name in re.sub(r"\(.*?\)", "", row).split(",")
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    screens = json.loads((ROOT / "console_web" / "ui" / "package.json").read_text("utf-8"))
+    pins = [*project["dependencies"], *project["optional-dependencies"]["osm"]]
+    pins += project["optional-dependencies"]["dev"]
+    names = {pin.partition("==")[0] for pin in pins if "==" in pin}
+    names |= {*screens["dependencies"], *screens["devDependencies"]}
+    assert names - explained == set()
 
 
 def test_decisions_have_numbers_of_their_own() -> None:
