@@ -26,6 +26,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     size: int
+    at_ms: int = 0
+    """When it was last written to, by its machine's clock."""
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,10 +85,11 @@ class FileNames:
                 facts = self.source(name).stat()
             except OSError:
                 continue  # merged or removed meanwhile
-            if facts.st_mtime_ns // 1_000_000 >= since_ms and facts.st_size:
+            at_ms = facts.st_mtime_ns // 1_000_000
+            if at_ms >= since_ms and facts.st_size:
                 if len(entries) == PAGE_MAX:
                     return Listing(entries=entries, more=True)
-                entries.append(Entry(name=name, size=facts.st_size))
+                entries.append(Entry(name=name, size=facts.st_size, at_ms=at_ms))
         return Listing(entries=entries)
 
     def _names(self, since_ms: int) -> Iterator[str]:

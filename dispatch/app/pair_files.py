@@ -36,6 +36,7 @@ ALL_AGAIN_MS = 3_600_000
 """So often everything is compared: a recording may be mended in the folder of a day long gone."""
 BEHIND_ALARM_MS = 60_000
 ALARM = "copies_behind"
+REFUSED = -1
 
 log = structlog.get_logger("pair")
 
@@ -72,7 +73,7 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     lag_ms: int = 0
     """Since all that had changed was here; grows while the other machine is away."""
     refused: int = 0
-    """Recordings whose digest was not the journal's, since the start."""
+    """Recordings whose digest was not the journal's, and that are as they were."""
 
 
 class PairFiles:
@@ -95,7 +96,8 @@ class PairFiles:
         self._since_ms = 0
         self._whole_at_ms = monotonic_ms()
         self._behind: dict[str, int] = {}
-        self._bad: dict[str, int] = {}
+        self._bad: dict[str, Entry] = {}
+        """As they were when they were refused: what is written to again is asked for again."""
         self._all_at_ms = monotonic_ms() + ALL_AGAIN_MS
         courier.answer_with(LIST, self._list, remembered=False)
         courier.answer_with(READ, self._read, remembered=False)
@@ -168,7 +170,7 @@ class PairFiles:
                 if self._monotonic_ms() >= self._all_at_ms:
                     self._all_at_ms += ALL_AGAIN_MS
                     self._since_ms = 0
-                if not self._behind:
+                if not self._behind and not self._bad:
                     self._whole_at_ms = self._monotonic_ms()
             except PeerAway:
                 await asyncio.sleep(AWAY_S)
@@ -178,24 +180,30 @@ class PairFiles:
             await asyncio.sleep(LOOK_S)
 
     async def _round(self) -> None:
-        after = ""
+        after, whole, there = "", self._since_ms == 0, set[str]()
         while True:
             asked = msgspec.json.encode(Wanted(since_ms=self._since_ms, after=after))
             raw = await self._courier.ask(LIST, asked, timeout_s=ANSWER_S)
             listing = msgspec.json.decode(raw, type=Listing)
             lacking = await asyncio.to_thread(self._lacking, listing)
             self._behind = {name: entry.size - at for name, (entry, at) in lacking.items()}
-            await self._fetch({name: at for name, (_, at) in lacking.items()})
+            await self._fetch(lacking)
+            there |= {entry.name for entry in listing.entries}
             if not listing.more:
-                return
+                break
             after = listing.entries[-1].name
+        self._bad = {
+            name: entry
+            for name, entry in self._bad.items()
+            if not _size(self._names.target(name)) and (name in there or not whole)
+        }
 
     def _lacking(self, listing: Listing) -> dict[str, tuple[Entry, int]]:
         """What we have less of, and how much of it we have."""
         lacking = {}
         for entry in listing.entries:
             target = self._names.target(entry.name)
-            if self._bad.get(entry.name) == entry.size or _size(target) == entry.size:
+            if self._bad.get(entry.name) == entry or _size(target) == entry.size:
                 continue
             if not grows(entry.name) and _size(target):
                 continue  # a recording is written once: ours is as good, and verify looks at it
@@ -203,7 +211,8 @@ class PairFiles:
             lacking[entry.name] = (entry, at if at < entry.size else 0)
         return lacking
 
-    async def _fetch(self, wants: dict[str, int]) -> None:
+    async def _fetch(self, lacking: dict[str, tuple[Entry, int]]) -> None:
+        wants = {name: at for name, (_, at) in lacking.items()}
         while wants:
             some = [Want(name=name, at=at) for name, at in list(wants.items())[:PIECES_MAX]]
             raw = await self._courier.ask(READ, msgspec.json.encode(some), timeout_s=ANSWER_S)
@@ -214,6 +223,9 @@ class PairFiles:
                 if piece.name not in wants or piece.at != wants[piece.name]:
                     raise BadInput("piece", f"{piece.name!r} was not asked for")
                 reached = await asyncio.to_thread(self._keep, piece)
+                if reached == REFUSED:
+                    self._bad[piece.name] = lacking[piece.name][0]
+                    reached = piece.size
                 self._behind[piece.name] = max(0, piece.size - reached)
                 wants[piece.name] = reached
                 if reached >= piece.size:
@@ -221,7 +233,7 @@ class PairFiles:
             await asyncio.sleep(PAUSE_S)
 
     def _keep(self, piece: Piece) -> int:
-        """How far the copy reaches now."""
+        """How far the copy reaches now, or that it was refused."""
         if piece.size == 0:
             return 0  # merged or removed meanwhile: nothing is lacking any more
         target = self._names.target(piece.name)
@@ -237,20 +249,21 @@ class PairFiles:
                 os.fsync(file.fileno())
         reached = piece.at + len(data)
         if reached >= piece.size and not grows(piece.name):
-            self._finish(piece, path, target)
+            return reached if self._finished(piece, path, target) else REFUSED
         return reached
 
-    def _finish(self, piece: Piece, part: Path, target: Path) -> None:
+    def _finished(self, piece: Piece, part: Path, target: Path) -> bool:
+        """Whether it is what the other machine and the journal say."""
         ours = _sha256(part)
         promised = self._digest_of(piece.name.partition("/")[2]) or piece.sha256
         if ours != piece.sha256 or ours != promised:
             part.unlink()
-            self._bad[piece.name] = piece.size
             log.error("copy_refused", name=piece.name, mend="docs/runbook/copies_behind.md")
-            return
+            return False
         part.replace(target)
         for leg in self._names.copied_legs(target):
             leg.unlink(missing_ok=True)
+        return True
 
 
 def _part(target: Path) -> Path:

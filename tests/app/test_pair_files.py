@@ -108,8 +108,31 @@ async def test_a_recording_that_is_not_what_the_journal_says_is_not_taken(
     two.a.write(MASTER, b"changed")
     await until(lambda: two.b.files.lag().refused == 1)
     assert not (two.b.recordings / MASTER).exists()
+    monkeypatch.setattr(pair_files, "BEHIND_ALARM_MS", 200)
+    await until(lambda: two.b.files.alarms == ("copies_behind",))
+
+
+@pytest.mark.parametrize("mended", ["there", "here", "removed"])
+async def test_a_refused_recording_is_no_trouble_any_more_once_it_is_mended(
+    two: Two, monkeypatch: pytest.MonkeyPatch, mended: str
+) -> None:
+    two.a.write(MASTER, b"wrong")
+    two.b.digests[MASTER] = hashlib.sha256(b"right").hexdigest()  # as long as the wrong one
+    await until(lambda: two.b.files.lag().refused == 1)
     monkeypatch.setattr(pair_files, "BEHIND_ALARM_MS", -1)
-    assert two.b.files.alarms == ("copies_behind",)
+    source, target = two.a.recordings / MASTER, two.b.recordings / MASTER
+    match mended:
+        case "there":
+            source.write_bytes(b"right")
+            await until(lambda: two.b.has(MASTER, b"right"))
+        case "here":
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(b"right")
+        case "removed":
+            source.unlink()
+            two.b.files._all_at_ms = SystemClock().monotonic_ms()
+    await until(lambda: two.b.files.lag().refused == 0)
+    assert two.b.files.alarms == ()
 
 
 async def test_a_live_leg_is_there_up_to_the_last_bytes_until_the_whole_recording_is(
