@@ -1,7 +1,6 @@
-"""The command line: `dispatch120 run | node | witness | check | verify | user | bench | …`."""
+"""All commands of `dispatch120`: run, node, witness, check, verify, user, bench and more."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,6 @@ from dispatch.app.parts import demo_settings
 from dispatch.app.run import RunOptions
 from dispatch.app.run import run as run_machine
 from dispatch.app.settings import Settings, load
-from dispatch.contracts.errors import Dispatch120Error
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True, help="Measure. --json prints one object as last line.")
@@ -86,16 +84,3 @@ def verify_command(
 ) -> None:
     """Find any changed byte in history or recordings. Works beside a running machine, and alone."""
     raise typer.Exit(asyncio.run(verify.verify(settings_of(config, data), as_json=as_json)))
-
-
-def main() -> None:
-    """The entry point of `dispatch120`."""
-    try:
-        app()
-    except Dispatch120Error as fault:
-        typer.echo(f"dispatch120: {fault}", err=True)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The pair's command line: `dispatch120 pair status`, `switchover`, `node`, `witness`."""
+"""The pair's command line: `dispatch120 pair status`, `switchover`, `node`."""
 
 import asyncio
 from pathlib import Path
@@ -7,17 +7,15 @@ from typing import Annotated
 import msgspec
 import typer
 
+from dispatch.app import witness_cli
 from dispatch.app.run import RunOptions
 from dispatch.app.run import run as run_machine
 from dispatch.app.settings import Settings, load
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from failover.control import Answer, ask
 from failover.machine import Status
-from failover.settings import load_witness
-from failover.witness import seed, serve
 
 pair_app = typer.Typer(no_args_is_help=True, help="The pair: which machine writes, do both.")
-witness_app = typer.Typer(help="The pair's witness, on a third machine.")
 DataOption = Annotated[Path, typer.Option("--data", help="This machine's data folder.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 FileOption = Annotated[Path, typer.Option("--config", help="Settings file (TOML).")]
@@ -27,7 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object as the
 def register(app: typer.Typer) -> None:
     """Add the pair's commands to the command line."""
     app.add_typer(pair_app, name="pair")
-    app.add_typer(witness_app, name="witness")
+    app.add_typer(witness_cli.app, name="witness")
     app.command()(node)
     app.command()(switchover)
 
@@ -106,28 +104,3 @@ def switchover(config: ConfigOption = None, data: DataOption = Path("data")) -> 
     """Let the other machine write: for maintenance and upgrades. Nothing acknowledged is lost."""
     _asked(config, data, "switchover")
     typer.echo("handing over; see: dispatch120 pair status")
-
-
-@witness_app.callback(invoke_without_command=True)
-def witness(context: typer.Context, config: ConfigOption = None) -> None:
-    """Serve as the witness until Ctrl-C; `seed` before its first start."""
-    if context.invoked_subcommand is not None:
-        return
-    if config is None:
-        raise typer.BadParameter("give --config FILE, see docs/pair/w.toml")
-    asyncio.run(serve(load_witness(config)))
-
-
-@witness_app.command("seed")
-def seed_command(
-    config: FileOption,
-    holder: Annotated[str, typer.Option(help="The machine that writes, or wrote last.")],
-    in_sync: Annotated[
-        str, typer.Option(help="Who has everything acknowledged: a,b at the first start.")
-    ],
-    epoch: Annotated[int, typer.Option(help="1 at the first start; else see docs/failover.md.")],
-) -> None:
-    """State what the witness must know. One that knows something already is left as it is."""
-    names = [name.strip() for name in in_sync.split(",")]
-    seed(load_witness(config), holder=holder, in_sync=names, epoch=epoch)
-    typer.echo(f"seeded: epoch {epoch}, holder {holder}, in sync {', '.join(names)}")

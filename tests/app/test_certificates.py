@@ -16,7 +16,7 @@ from console_web.server.app import create_app, uvicorn_config
 from dispatch.app import certificates
 from dispatch.app.browser_phones import browser_settings, web_origins
 from dispatch.app.checks import check_machine
-from dispatch.app.cli import app
+from dispatch.app.commands import app
 from dispatch.app.settings import BrowserPart, Settings, SipPart, WebPart
 from dispatch.contracts.errors import BadInput
 from tests.console_web.fake_centre import FakeCentre

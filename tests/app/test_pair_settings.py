@@ -1,12 +1,14 @@
 """`[pair]`: the documented example loads, and a wrong or half-written one is refused by name."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from dispatch.app.cli import app
+from dispatch.app.commands import app
 from dispatch.app.settings import load, save
 from dispatch.contracts.errors import BadInput
 from failover.ballots import read_ballot
@@ -96,3 +98,16 @@ def test_the_witness_is_seeded_once(tmp_path: Path) -> None:
     assert read_ballot(tmp_path / "ballot.json").isr == {"a", "b"}
     foreign = CliRunner().invoke(app, [*words, "--in-sync", "a,c"])
     assert isinstance(foreign.exception, BadInput)
+
+
+def test_the_witness_loads_nothing_of_the_machines() -> None:
+    """It may be the smallest box there is."""
+    program = (
+        "import sys; from dispatch.app import cli; sys.argv = ['dispatch120', 'witness']; "
+        "cli._app(); print(*sorted(name.partition('.')[0] for name in sys.modules))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "failover" in told
+    assert not {"numpy", "scipy", "fastapi", "redis", "avl", "telephony", "triage"} & set(told)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from avl.link import LinkLostError, LinkSpec, MqttBroker
 from avl.mosquitto import Mosquitto
 from dispatch.app import parts
-from dispatch.app.cli import app
+from dispatch.app.commands import app
 from dispatch.app.settings import Settings, SipPart, VehiclesPart
 from dispatch.contracts.errors import BadInput
 from tests.avl.helpers import free_port
