@@ -12,6 +12,8 @@ export const LISTEN_MODES = ['listen', 'whisper', 'barge'] as const satisfies re
 const OVER_SHOWN = 12
 const KEY = 'd120.ear'
 
+export const replayUrl = (call: CallView): string => `/replay.html?incident=${encodeURIComponent(call.incident_id ?? '')}`
+
 export const useEar = defineStore('ear', () => {
   const seat = useSeat()
   const { store, live } = seat
@@ -38,6 +40,13 @@ export const useEar = defineStore('ear', () => {
   const chosenId = ref<string>()
   const chosen = computed(() => talking.value.find((call) => call.call_id === chosenId.value) ?? talking.value[0])
 
+  const listenedId = ref<string>()
+  /** What R replays: the call that I listened to once it is over, else the newest. */
+  const toReplay = computed(() => {
+    const told = over.value.filter((call) => call.incident_id)
+    return told.find((call) => call.call_id === listenedId.value) ?? told[0]
+  })
+
   function choose(call: CallView | undefined): void {
     chosenId.value = call?.call_id
   }
@@ -52,6 +61,7 @@ export const useEar = defineStore('ear', () => {
   async function listen(call: CallView | undefined, mode: PartyMode): Promise<void> {
     if (!call || !mayListen.value) return
     choose(call)
+    listenedId.value = call.call_id
     if (seatId.value) await send({ type: 'listen_call', call_id: call.call_id, seat_id: seatId.value, mode })
     else toast('bad', t('monitor.need_phone'))
   }
@@ -69,5 +79,9 @@ export const useEar = defineStore('ear', () => {
     if (isGone) toast('bad', t('monitor.phone_silent', { seat: seatId.value }))
   })
 
-  return { store, isBound, mayListen, phone, talking, over, chosen, choose, step, mine, listen, leave }
+  function replay(): void {
+    if (toReplay.value) location.assign(replayUrl(toReplay.value))
+  }
+
+  return { store, isBound, mayListen, phone, talking, over, chosen, choose, step, mine, listen, leave, toReplay, replay }
 })

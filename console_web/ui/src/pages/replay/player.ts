@@ -19,6 +19,8 @@ export interface Player {
   /** The recording that is the clock now. */
   sounding: string
   load(story: Timeline): void
+  /** The same story, with more in it: the playhead stays. */
+  renew(story: Timeline): void
   toggle(): void
   seek(at_ms: number): void
   setSpeed(speed: Speed): void
@@ -44,6 +46,7 @@ export function usePlayer(): Player {
     speed: 1 as Speed,
     sounding: '',
     load,
+    renew,
     toggle,
     seek,
     setSpeed,
@@ -54,6 +57,10 @@ export function usePlayer(): Player {
     story = next
     player.at_ms = next.start_at_ms
     player.isPlaying = false
+  }
+  function renew(next: Timeline): void {
+    story = next
+    place()
   }
   function recordingAt(at_ms: number): Recording | null {
     return (
