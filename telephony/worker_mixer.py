@@ -50,8 +50,9 @@ class Mixer:
 
     def set_place(self, place: int) -> None:
         """What the announcement says of the queue from now on."""
-        if self._sounds.set_place(place):
-            self._board.forget(mixing.ANNOUNCEMENT)
+        if place != self._sounds.place:
+            self._board.cut(mixing.ANNOUNCEMENT, self._media_of)
+            self._sounds.set_place(place)
 
     def hush(self) -> None:
         """No announcement any more, nor music for want of the seat."""
@@ -85,12 +86,12 @@ class Mixer:
 
     def stop(self) -> None:
         """The call is over."""
-        self._board.clear()
+        self._board.apply(frozenset(), self._media_of)
         self._sounds.keep(())
 
     def _beat(self, per_min: int) -> None:
         if per_min != self._sounds.per_min:
-            self._board.forget(mixing.BEAT)
+            self._board.cut(mixing.BEAT, self._media_of)
             self._sounds.set_metronome(per_min)
 
     def _media_of(self, name: str, make: bool) -> pj.AudioMedia | None:  # noqa: FBT001 - a call-back

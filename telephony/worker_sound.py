@@ -11,6 +11,7 @@ import pjsua2 as pj
 
 from telephony import worker_messages as wire
 from telephony.mixing import ANNOUNCEMENT, BEAT, MUSIC, SOUNDS, Wire
+from telephony.resting import Resting
 
 CLOCK_HZ = 8000
 BEAT_HZ = 880
@@ -19,13 +20,16 @@ BEAT_ON_MS = 60
 
 
 class Sounds:
-    """Made when first asked for, gone when stopped. `file` names the next recording."""
+    """Made when first asked for, gone when stopped: off the board's wires by then. `file` names the
+    next recording.
+    """
 
     def __init__(self, settings: wire.WorkerSettings, file: Callable[[], Path]) -> None:
         self._settings = settings
         self._file = file
         self._playing: dict[str, pj.AudioMedia] = {}
         self._recorders: dict[str, pj.AudioMediaRecorder] = {}
+        self._resting = Resting()
         self._per_min = 0
         self._place = 0
 
@@ -40,13 +44,16 @@ class Sounds:
             self._per_min = per_min
             self.stop(BEAT)
 
-    def set_place(self, place: int) -> bool:
-        """Another place in the queue to tell; whether the announcement has to start anew."""
-        if place == self._place:
-            return False
-        self._place = place
-        self.stop(ANNOUNCEMENT)
-        return True
+    @property
+    def place(self) -> int:
+        """The place in the queue that the announcement tells; 0 is none."""
+        return self._place
+
+    def set_place(self, place: int) -> None:
+        """Another place in the queue to tell: the announcement starts anew."""
+        if place != self._place:
+            self._place = place
+            self.stop(ANNOUNCEMENT)
 
     def playing(self, name: str) -> pj.AudioMedia | None:
         """The sound, if it plays."""
@@ -65,8 +72,10 @@ class Sounds:
     def stop(self, *names: str) -> None:
         """Drop these sounds and close their recordings."""
         for name in names:
-            self._playing.pop(name, None)
-            self._recorders.pop(name, None)
+            source, recorder = self._playing.pop(name, None), self._recorders.pop(name, None)
+            if source is not None and recorder is not None:
+                source.stopTransmit(recorder)
+                self._resting.add(source)
 
     def keep(self, names: Iterable[str]) -> None:
         """Stop all that are not among `names`."""
@@ -146,6 +155,6 @@ class Board:
         except pj.Error as error:
             sys.stderr.write(f"worker: connection from {source}: {error.info()}\n")
 
-    def clear(self) -> None:
-        """Everything is over."""
-        self._up.clear()
+    def cut(self, source: str, media_of: Callable[[str, bool], pj.AudioMedia | None]) -> None:
+        """Disconnect this source from all who hear it."""
+        self.apply(frozenset(wire for wire in self._up if wire[0] != source), media_of)

@@ -21,6 +21,7 @@ import pjsua2 as pj
 
 from simulators.callers import messages as say
 from simulators.callers.sound import sound_file
+from telephony.resting import Resting
 
 POLL_MS = 10
 LEGS_MAX = 4
@@ -107,6 +108,7 @@ class Agent:
         self._incoming = 0
         self._calls: dict[str, _Call] = {}
         self._dying: list[_Call] = []
+        self._resting = Resting()
         self._accounts: dict[str, _Account] = {}
         self._endpoint = pj.Endpoint()
         self._encoder = msgspec.json.Encoder()
@@ -163,6 +165,8 @@ class Agent:
             self.tell(say.Confirmed(call=call.name))
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._calls.pop(call.name, None)
+            if call.player is not None:
+                self._resting.add(call.player)
             call.player = call.recorder = None
             call.ended = say.Disconnected(
                 call=call.name, sip_code=info.lastStatusCode, reason=info.lastReason
@@ -200,6 +204,7 @@ class Agent:
             if call.ended is not None:
                 self.tell(msgspec.structs.replace(call.ended, retry_after_s=call.retry_after_s))
         self._dying.clear()
+        self._resting.bury()
 
     def _start(self) -> int:
         config = pj.EpConfig()
