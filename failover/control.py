@@ -1,4 +1,6 @@
-"""A small socket on this machine for `pair status` and `switchover`: one word in, JSON out."""
+"""A small socket on this machine for `pair status`, `switchover` and before a stop: one word in,
+JSON out.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -10,6 +12,7 @@ from dispatch.contracts.errors import JournalUnavailable
 from failover.machine import PairMachine, Status
 
 ASK_S = 3.0
+LEAVE_STEP_S = 0.05
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +50,10 @@ def _answer(machine: PairMachine, word: str) -> Answer:
         if len(status.in_sync) < 2:
             return Answer(status=status, fault="the other machine is not in sync")
         machine.hand_over()
+    elif word == "leave":
+        machine.leave()
     elif word != "status":
-        return Answer(fault=f"{word!r} is neither status nor switchover")
+        return Answer(fault=f"{word!r} is neither status, switchover nor leave")
     return Answer(status=status)
 
 
@@ -67,3 +72,21 @@ async def ask(path: Path, word: str) -> Answer:
         return msgspec.json.decode(raw, type=Answer)
     except (OSError, TimeoutError, msgspec.MsgspecError) as fault:
         raise JournalUnavailable(f"nothing answers at {path}: {fault}") from fault
+
+
+async def leave(path: Path, *, within_s: float) -> bool:
+    """Before the machine that runs here is stopped: let the other one write, or do without it.
+
+    Returns: whether the other one does.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            answer = await ask(path, "leave")
+            while (status := answer.status) is not None:
+                if status.may_leave:
+                    return status.role == "following"
+                await asyncio.sleep(LEAVE_STEP_S)
+                answer = await ask(path, "status")
+    except (JournalUnavailable, TimeoutError):
+        pass  # nobody to be polite to
+    return False

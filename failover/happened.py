@@ -118,8 +118,21 @@ class HandOverWanted(Happened, frozen=True):
     """An operator wants the other machine to write."""
 
 
+class LeaveWanted(Happened, frozen=True):
+    """This machine is being stopped on purpose, and can wait until it is not needed."""
+
+
 AnyHappened = (
-    Tick | FromPeer | FromWitness | Written | Tailed | Drained | Opened | Quiet | HandOverWanted
+    Tick
+    | FromPeer
+    | FromWitness
+    | Written
+    | Tailed
+    | Drained
+    | Opened
+    | Quiet
+    | HandOverWanted
+    | LeaveWanted
 )
 
 # ---- what to do

@@ -25,6 +25,7 @@ from failover.happened import (
     FromPeer,
     FromWitness,
     HandOverWanted,
+    LeaveWanted,
     Open,
     Opened,
     PairTimes,
@@ -47,6 +48,7 @@ from failover.messages import (
     Granted,
     HandOver,
     Heartbeat,
+    Isr,
     IsrSet,
     Release,
     Renew,
@@ -109,6 +111,12 @@ class Keeper:
         self._quiet_seq: int | None = None
         """Where the writing stopped; None while something may still be on its way to disk."""
         self._released = False
+        # a machine that is being stopped
+        self.leaves = False
+        self._peer_leaves = False
+        self._gave_up_handing = False
+        self._isr_told: Isr = frozenset()
+        """Of the followed epoch, by the witness."""
         self._unproven_ms = 0
         self._alarms: set[str] = set()
 
@@ -143,6 +151,10 @@ class Keeper:
                 yield from self._quiet(epoch, seq, now_ms)
             case HandOverWanted():
                 yield from self._hand_over(now_ms)
+            case LeaveWanted():
+                self.leaves = True
+                self._beat_at_ms = now_ms
+                yield from self._tick(now_ms)
             case _:
                 assert_never(happened)
 
@@ -191,7 +203,10 @@ class Keeper:
                 yield from self._canvass(now_ms)
             case Role.HANDING:
                 yield from self._hand_on(now_ms)
-            case Role.ACTIVE | Role.OPENING:
+            case Role.ACTIVE:
+                if self.leaves and not self._gave_up_handing:
+                    yield from self._hand_over(now_ms)
+            case Role.OPENING:
                 pass
             case _:
                 assert_never(self.role)
@@ -208,6 +223,7 @@ class Keeper:
                 seq=self._tailed_seq if self.role is Role.FOLLOWING else self.own_seq,
                 sent_ms=now_ms,
                 echo_ms=self._echo_ms,
+                leaves=self.leaves,
             )
         )
         if self.writes and not self._gives_up:
@@ -288,6 +304,7 @@ class Keeper:
         self._tailed_seq = 0
         self._writer_heard_ms = now_ms
         self._writer_blocked = False
+        self._isr_told = frozenset()
         if was in (Role.ACTIVE, Role.OPENING, Role.HANDING):
             yield StepDown()
             yield from self._alarm("no_standby", on=False)
@@ -320,9 +337,11 @@ class Keeper:
             yield from self.writer.commit(self.own_seq, now_ms)
             yield from self._release(now_ms)
 
+    def _peer_silent(self, now_ms: int) -> bool:
+        return now_ms - max(self._heard_ms.values()) > self.times.suspect_ms
+
     def _keep_set(self, now_ms: int) -> Iterator[AnyDo]:
-        heard_ms = max(self._heard_ms.values())
-        silent = now_ms - heard_ms > self.times.suspect_ms
+        silent = self._peer_leaves or self._peer_silent(now_ms)
         doubt = self._unproven_ms > self.times.doubt_ms
         yield from self.writer.keep_set(self.own_seq, now_ms, silent=silent, doubt=doubt)
         yield from self._alarm("no_standby", on=self.writer.isr == {self.node})
@@ -331,7 +350,8 @@ class Keeper:
 
     def _hand_over(self, now_ms: int) -> Iterator[AnyDo]:
         """Only to a machine in sync; from here on no new record is begun."""
-        if self.role is Role.ACTIVE and self.writer.whole and not self.writer.blocked:
+        able = self.writer.whole and not self.writer.blocked and not self._peer_leaves
+        if self.role is Role.ACTIVE and able:
             self.role = Role.HANDING
             self._handing_since_ms = now_ms
             self._quiet_seq = None
@@ -361,7 +381,25 @@ class Keeper:
             yield from self._stand(now_ms)
         else:
             self.role = Role.ACTIVE
+            self._gave_up_handing = True
             yield Resume()
+
+    def may_leave(self, now_ms: int) -> bool:
+        """Whether a machine that is being stopped is not needed any more, or cannot be replaced."""
+        match self.role:
+            case Role.ACTIVE:
+                helpless = self._gave_up_handing or self._peer_leaves or self._peer_silent(now_ms)
+                return self.leaves and helpless
+            case Role.HANDING:
+                return False
+            case Role.FOLLOWING:
+                return (
+                    self.leaves and self.peer in self._isr_told and self.node not in self._isr_told
+                )
+            case Role.STARTING | Role.CANDIDATE | Role.OPENING:
+                return self.leaves
+            case _:
+                assert_never(self.role)
 
     # ---- the other machine
 
@@ -375,7 +413,8 @@ class Keeper:
             case TailAck(epoch=epoch, seq=seq, echo_ms=echo_ms):
                 yield from self._acked(epoch, seq, echo_ms, now_ms)
             case HandOver(epoch=epoch, seq=seq):
-                if self.role is Role.FOLLOWING and epoch == self.epoch and self._tailed_seq >= seq:
+                able = self.role is Role.FOLLOWING and not self.leaves
+                if able and epoch == self.epoch and self._tailed_seq >= seq:
                     yield from self._stand(now_ms, released=True)
             case _:
                 assert_never(message)
@@ -387,6 +426,7 @@ class Keeper:
             yield from self._commit(now_ms)
 
     def _beat(self, beat: Heartbeat, now_ms: int) -> Iterator[AnyDo]:
+        self._peer_leaves = beat.leaves
         if beat.role not in _WRITES:
             if beat.role == Role.FOLLOWING.value:  # says again what a lost acknowledgement said
                 yield from self._acked(beat.epoch, beat.seq, beat.echo_ms, now_ms)
@@ -446,6 +486,8 @@ class Keeper:
                     yield from self._stand(now_ms)
                 elif newer:
                     yield from self._follow(told.epoch, now_ms)
+                if told.epoch == self.epoch:
+                    self._isr_told = told.isr
             case Role.CANDIDATE:
                 yield from self._told_why(told)
             case Role.ACTIVE | Role.OPENING:

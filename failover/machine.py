@@ -27,6 +27,7 @@ from failover.happened import (
     FromPeer,
     FromWitness,
     HandOverWanted,
+    LeaveWanted,
     Open,
     Opened,
     Pause,
@@ -112,6 +113,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     witness: bool
     alarms: tuple[str, ...]
     bad_frames: int
+    may_leave: bool = False
+    """It was told that it will be stopped, and nobody needs it any more."""
     copies_files: int = 0
     """Recordings and tracks of the other machine that are not, or not wholly, here."""
     copies_bytes: int = 0
@@ -230,6 +233,18 @@ class PairMachine:
         """Let the other machine write; see `status` for what became of it."""
         self._happened(HandOverWanted())
 
+    def leave(self) -> None:
+        """It is to be stopped: hand over, or be left out; `status` says when it `may_leave`."""
+        self._happened(LeaveWanted())
+
+    @property
+    def has_left(self) -> bool:
+        """The other machine goes on without this one, which is about to be stopped."""
+        keeper = self.keeper
+        if keeper is None or keeper.role is not Role.FOLLOWING:
+            return False
+        return keeper.may_leave(monotonic_ms())
+
     def status(self) -> Status:
         """Everything in one look."""
         keeper = self._keeper()
@@ -247,6 +262,7 @@ class PairMachine:
             witness=self._witness.up,
             alarms=tuple(sorted(self.alarms)),
             bad_frames=sum(link.bad_frames for link in links),
+            may_leave=keeper.may_leave(monotonic_ms()),
             copies_files=copies[0],
             copies_bytes=copies[1],
             copies_lag_ms=copies[2],

@@ -110,6 +110,8 @@ class Heartbeat(Said, frozen=True, tag="heartbeat"):
     seq: int
     sent_ms: int = 0
     echo_ms: int = -1
+    leaves: bool = False
+    """I am being stopped on purpose: put me out of the in-sync set, and hand nothing over to me."""
 
 
 class TailAck(Said, frozen=True, tag="tail_ack"):

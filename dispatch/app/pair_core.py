@@ -86,7 +86,11 @@ class PairCore:
             may_answer=self.machine.may_answer,
         )
         self.port = PairPort(
-            self.sequencer, self.machine.courier, self.clock, lambda: self.journal.writes
+            self.sequencer,
+            self.machine.courier,
+            self.clock,
+            lambda: self.journal.writes,
+            has_left=lambda: self.machine.has_left,
         )
         self.machine.courier.answer_with(VIEWERS, self._viewers_came)
         self._codec = Codec()

@@ -31,12 +31,20 @@ class PairPort:
     """`ports.CommandPort` of whichever machine writes."""
 
     def __init__(
-        self, sequencer: Sequencer, courier: Courier, clock: Clock, writes: Callable[[], bool]
+        self,
+        sequencer: Sequencer,
+        courier: Courier,
+        clock: Clock,
+        writes: Callable[[], bool],
+        *,
+        has_left: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`has_left`: this machine is about to be stopped; whoever asks here is to ask there."""
         self._sequencer = sequencer
         self._courier = courier
         self._clock = clock
         self._writes = writes
+        self._has_left = has_left
         self.handed_on = 0
         courier.answer_with(COMMAND, self._handle)
 
@@ -44,12 +52,15 @@ class PairPort:
         """Wait until it is committed or refused, here or there.
 
         Raises:
-            NoWriter: no machine takes it within 3 s; send it again under the same id.
+            NoWriter: no machine takes it within 3 s, or this one is being stopped; send it again
+                under the same id.
             InboxFull: the writer has too much to do; nothing was done.
             JournalUnavailable: the outcome is unknown; send it again under the same id.
         """
         until_ms = self._clock.monotonic_ms() + PATIENCE_MS
         while True:
+            if self._has_left():
+                raise NoWriter("this machine is being stopped")
             left_ms = until_ms - self._clock.monotonic_ms()
             try:
                 if self._writes():

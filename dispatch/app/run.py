@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import TextIO
 
@@ -20,8 +21,11 @@ from dispatch.app.settings import Settings, save
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.contracts.things import Register
 from dispatch.journal.server import ValkeyServer
+from failover.control import leave
 
 SERVER_PAUSE_S = 0.2
+LEAVE_S_MAX = 10.0
+"""What a pair may take to do without this machine before it stops; it takes a fraction of that."""
 SCREENS = STATIC_FOLDER / "console.html"
 
 
@@ -67,11 +71,21 @@ async def run(settings: Settings, options: RunOptions, out: TextIO = sys.stdout)
     await _prepare(settings, options, progress)
     here = asyncio.current_task()
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
+    stopping, polite = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
-        if not stopping.is_set() and here is not None:
-            stopping.set()
+        """Once: of a pair that is up, after a hand-over. Twice: now."""
+        again = stopping.is_set()
+        stopping.set()
+        if here is not None and (again or not polite.is_set()):
+            here.cancel()
+
+    async def leave_politely() -> None:
+        polite.set()
+        await stopping.wait()
+        if await leave(settings.pair_socket, within_s=LEAVE_S_MAX):
+            progress.say("已交班 · the other machine goes on without this one")
+        if here is not None:
             here.cancel()
 
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -79,7 +93,12 @@ async def run(settings: Settings, options: RunOptions, out: TextIO = sys.stdout)
     try:
         async with AsyncExitStack() as stack:
             stack.callback(progress.say, "已停止 · everything has ended")
-            await _serve(settings, options, progress, stack, by_url=by_url)
+            watch = await _serve(settings, options, progress, stack, by_url=by_url)
+            async with asyncio.TaskGroup() as watching:
+                for work in watch:
+                    watching.create_task(work)
+                if settings.pair is not None:
+                    watching.create_task(leave_politely(), name="leave")
     except asyncio.CancelledError:
         if not stopping.is_set():
             raise
@@ -92,7 +111,8 @@ async def _serve(
     stack: AsyncExitStack,
     *,
     by_url: bool,
-) -> None:
+) -> list[Coroutine[None, None, None]]:
+    """Start everything; what then watches over it."""
     servers: list[ValkeyServer] = []
     brokers: list[Mosquitto] = []
     if not settings.journal.url:
@@ -116,13 +136,11 @@ async def _serve(
         stack.push_async_callback(simulated.stop)
         await simulated.start()
     progress.say("就绪 · ready\n" + summary(settings))
-    async with asyncio.TaskGroup() as watching:
-        for child in children:
-            watching.create_task(child.keep(), name=f"keep-{child.name}")
-        for server in servers:
-            watching.create_task(_keep(server), name="keep-valkey")
-        for running in brokers:
-            watching.create_task(running.guard(), name="keep-mosquitto")
+    return [
+        *(child.keep() for child in children),
+        *(_keep(server) for server in servers),
+        *(running.guard() for running in brokers),
+    ]
 
 
 async def _keep(server: ValkeyServer) -> None:

@@ -188,15 +188,16 @@ class Pair:
             raise MachineFailed(f"{name} is not ready: " + " | ".join(said[-8:])) from None
 
     async def stop(self, name: str) -> None:
-        """End it as Ctrl-C does; it ends everything that it started."""
+        """End it as Ctrl-C and `systemctl stop` do; it ends everything that it started."""
         process = self._processes.pop(name)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_S):
-                await process.communicate()
+                said, _ = await process.communicate()
         except TimeoutError:
             process.kill()
-            await process.communicate()
+            said, _ = await process.communicate()
+        self.said[name] += said.decode(errors="replace").splitlines()
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal to every process of a machine, children first to none: all at once."""

@@ -5,7 +5,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 from simulators.pair.check import Broken
-from simulators.pair.world import World, run_seed
+from simulators.pair.world import Parts, World, run_seed
 
 
 def main() -> int:
@@ -15,12 +15,16 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--polite", action="store_true", help="machines are also stopped politely")
     args = parser.parse_args()
+    parts = Parts(polite=args.polite)
     if args.seed is not None:
-        return _show(args.seed)
+        return _show(args.seed, parts)
     seeds = range(args.first, args.first + args.count)
     with ProcessPoolExecutor(args.workers) as pool:
-        results = zip(seeds, pool.map(run_seed, seeds, chunksize=10), strict=True)
+        results = zip(
+            seeds, pool.map(run_seed, seeds, [parts] * args.count, chunksize=10), strict=True
+        )
         failed = [(seed, text) for seed, text in results if text]
     for seed, text in failed:
         print(f"seed {seed}: {text}")  # noqa: T201 - this is its output
@@ -28,8 +32,8 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _show(seed: int) -> int:
-    world = World(seed, verbose=True)
+def _show(seed: int, parts: Parts) -> int:
+    world = World(seed, parts, verbose=True)
     try:
         world.run()
     except Broken as fault:

@@ -64,6 +64,20 @@ def plan(rng: random.Random, until_ms: float) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.at_ms)
 
 
+def stops(rng: random.Random, until_ms: float) -> list[Fault]:
+    """Machines are stopped on purpose, and come back."""
+    return [
+        Fault(
+            at_ms=rng.uniform(200, until_ms - 300),
+            kind="stop",
+            lasts_ms=rng.uniform(20, 1500),
+            pick=rng.random(),
+            strength=0.0,
+        )
+        for _ in range(rng.randint(1, 4))
+    ]
+
+
 def inflict(world: "World", fault: Fault) -> None:  # noqa: C901, PLR0915 - a table of kinds
     """Do it, and undo it later."""
     world.log(f"fault {fault.kind} for {fault.lasts_ms:.0f} ms")
@@ -116,6 +130,9 @@ def inflict(world: "World", fault: Fault) -> None:  # noqa: C901, PLR0915 - a ta
             for one in world.machines.values():
                 if one.alive:
                     one.at(0, one.hand_over)
+        case "stop":
+            if machine.alive:
+                machine.at(0, machine.leave, lasts_ms)
         case "new_disk":
             _new_disk(world, machine, lasts_ms)
         case "stale_returns":

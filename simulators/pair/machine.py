@@ -12,6 +12,7 @@ from failover.happened import (
     FromPeer,
     FromWitness,
     HandOverWanted,
+    LeaveWanted,
     Open,
     Opened,
     Pause,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from simulators.pair.world import World
 
 TICK_MS = 25
+LEAVE_MS_MAX = 3000
 RECONNECT_MS = 60
 
 
@@ -153,6 +155,23 @@ class Machine:
     def hand_over(self) -> None:
         """An operator asks for it."""
         self.happened(HandOverWanted())
+
+    def leave(self, away_ms: float) -> None:
+        """An operator stops it, to start it again after a while."""
+        self.happened(LeaveWanted())
+        self.at(50, self._left, away_ms, self.clock_ms() + LEAVE_MS_MAX)
+
+    def _left(self, away_ms: float, until_ms: int) -> None:
+        if self.keeper.may_leave(self.clock_ms()) or self.clock_ms() > until_ms:
+            self.world.log(f"{self.name} leaves as {self.keeper.role.value}")
+            self.crash()
+            self.world.at(away_ms, self._back)
+        else:
+            self.at(50, self._left, away_ms, until_ms)
+
+    def _back(self) -> None:
+        if not self.alive:
+            self.start()
 
     def _do(self, do: AnyDo) -> None:
         world = self.world

@@ -11,7 +11,7 @@ from failover.keeper import Keeper
 from failover.messages import FromVoter, Granted, Release, Said, ToVoter, Voted
 from failover.voter import Ballot, Voter, VoterStep, seeded, started, step
 from simulators.pair.check import Broken, Checker
-from simulators.pair.faults import Fault, inflict, plan
+from simulators.pair.faults import Fault, inflict, plan, stops
 from simulators.pair.machine import Machine
 
 LEASE_MS = 600
@@ -34,6 +34,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     remembers: bool = True
     """A new writer knows the commands that its log has."""
     reissues: bool = True
+    polite: bool = False
+    """Machines are also stopped as operators stop them: they hand over first."""
 
 
 class Link(msgspec.Struct):
@@ -219,6 +221,8 @@ class World:
         self.machines = {"a": Machine(self, "a", "b"), "b": Machine(self, "b", "a")}
         self.client = Client(self)
         self.faults: list[Fault] = plan(random.Random(f"faults {seed}"), FAULTS_MS)
+        if self.parts.polite:
+            self.faults += stops(random.Random(f"stops {seed}"), FAULTS_MS)
 
     # ---- time
 
@@ -327,5 +331,6 @@ def run_seed(seed: int, parts: Parts | None = None) -> str:
     try:
         World(seed, parts).run()
     except Broken as fault:
-        return f"{fault}\n  replay: python -m simulators.pair --seed {seed}"
+        polite = " --polite" if parts is not None and parts.polite else ""
+        return f"{fault}\n  replay: python -m simulators.pair --seed {seed}{polite}"
     return ""

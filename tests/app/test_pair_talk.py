@@ -70,6 +70,25 @@ async def test_a_question_is_acted_on_once_whatever_the_links_do() -> None:
         assert acted == [b"[1]"]
 
 
+async def test_a_machine_that_is_being_stopped_sends_people_to_the_other_one_at_once() -> None:
+    """It would hand their commands on, and end before the answer is back."""
+    async with links() as both:
+        left = [False]
+        both.up = False
+        ours = PairPort(
+            a_sequencer(MemoryJournal()),
+            both.ours,
+            SystemClock(),
+            lambda: False,
+            has_left=lambda: left[0],
+        )
+        with pytest.raises(NoWriter, match="no channel"):
+            await ours.submit(opening("it-asks-the-other"))
+        left[0] = True
+        with pytest.raises(NoWriter, match="stopped"):
+            await ours.submit(opening("it-does-not"))
+
+
 async def test_whoever_does_not_answer_is_away_and_a_fault_there_is_told() -> None:
     async with links() as both:
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -236,6 +238,30 @@ async def test_switchover_there_and_back_and_commands_at_either_web(pair: Pair) 
         assert set(notes_of(records, incident_id).values()) == {1}
 
 
+async def test_a_machine_that_is_stopped_politely_is_not_missed(pair: Pair) -> None:
+    """`systemctl stop` of the writer, later of the standby: each waits until it is not needed."""
+    active, standby = await pair.writer()
+    begun = len(await pair.journal(active))
+    async with person(pair, active) as client:
+        incident_id = (await client.command("open_incident"))["created"]
+        gaps = []
+        for stopped in (active, active):  # the second time it is the standby
+
+            async def away(stopped: str = stopped) -> None:
+                await pair.stop(stopped)
+                assert "goes on without this one" in pair.said[stopped][-2]
+                await pair.until(standby, role="active", in_sync=(standby,))
+
+            gaps += [await under_notes(client, incident_id, away)]
+            await pair.start(stopped)
+            await pair.until(standby, role="active", in_sync=NODES)
+        print(f"stopped politely: {', '.join(f'{gap:.2f}' for gap in gaps)} s")  # noqa: T201
+        records = await whole_and_the_same(pair, client)
+    since = [r.body for r in records[begun:] if isinstance(r.body, ev.EpochOpened)]
+    assert [body.node for body in since] == [standby]
+    assert set(notes_of(records, incident_id).values()) == {1}
+
+
 async def test_calls_at_the_old_machine_go_on_after_a_switchover(
     pair: Pair,
 ) -> None:
@@ -400,6 +426,70 @@ async def test_a_caller_of_a_dead_machine_is_rung_back_by_the_other_one(pair: Pa
     )
     assert lost.body.call_id == call["call_id"]
     print(f"joined {joined.at_ms - opened.at_ms} ms after the takeover")  # noqa: T201
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("ringing"),
+        pytest.param("answering", marks=pytest.mark.soak),
+        pytest.param("machine", marks=pytest.mark.soak),
+    ],
+)
+async def test_a_call_that_rings_while_the_writer_dies_is_answered_once(
+    pair: Pair, moment: str
+) -> None:
+    """At a seat, or when the seat has just answered; the gateway lives on, but for `machine`,
+    where everything of it dies and the caller is rung back.
+    """
+    active, standby = await pair.writer()
+    begun = len(await pair.journal(active))
+    here, there = pair.half(active), pair.half(standby)
+    trunk = int(there.settings.sip.peers[0].rpartition(":")[2])
+    async with (
+        seat_phone(here) as phone,
+        seat_phone(there) as other_phone,
+        AgentProcess(say.AgentSettings(port=trunk, play="tone:440")) as caller,
+        screen(pair, standby, "seat01") as seat,
+    ):
+        await accepted(seat, "set_seat", seat_id="01", state="free")
+        await dial(here, caller, "19900000004", None)
+        call = await shown(
+            seat, "call", lambda c: (c["state"], c["caller_number"]) == ("ringing", "19900000004")
+        )
+        answer = {"call_id": call["call_id"], "seat_id": "01"}
+        if moment == "answering":
+            await accepted(seat, "answer_call", **answer)
+        if moment == "machine":
+            await pair.kill(active)
+        else:
+            os.kill(pair.pid_of(active, "dispatch.app.core"), signal.SIGKILL)
+        await pair.until(standby, role="active")
+        if moment == "ringing":
+            await accepted(seat, "answer_call", **answer)
+        if moment == "machine":
+            await caller.expect(say.Incoming, timeout_s=60)
+        confirmed = await caller.expect(say.Confirmed, timeout_s=30)
+        talk = await shown(
+            seat, "call", lambda c: c.get("connected_at_ms") and c["seat_id"] == "01", 30
+        )
+        if moment == "machine":
+            await pair.start(active)
+            assert talk["callback_of"] == call["call_id"]
+        else:
+            assert talk["call_id"] == call["call_id"]
+            assert not any(isinstance(e, say.Disconnected) for e in caller.events)
+        await caller.send(say.Hangup(call=confirmed.call))
+        await shown(
+            seat, "call", lambda c: c["call_id"] == talk["call_id"] and c["state"] == "ended", 30
+        )
+        records = (await whole_and_the_same(pair))[begun:]
+        rung = [
+            e for one in (phone, other_phone) for e in one.events if isinstance(e, say.Incoming)
+        ]
+    times = Counter(type(r.body) for r in records)
+    assert (times[ev.CallOffered], times[ev.CallConnected], len(rung)) == (1, 1, 1)
+    assert times[ev.CallbackStarted] == (moment == "machine")
 
 
 async def has_some_of(copies: Path, legs: Path) -> bool:

@@ -7,6 +7,7 @@ from failover.happened import (
     FromPeer,
     FromWitness,
     HandOverWanted,
+    LeaveWanted,
     Opened,
     Quiet,
     Role,
@@ -116,3 +117,73 @@ def test_whoever_may_be_needed_is_not_put_out_of_the_set() -> None:
     driven.now_ms += driven.keeper.times.ack_ms
     assert not shrinks(driven.say(Tick(unproven_ms=driven.keeper.times.doubt_ms + 1)))
     assert shrinks(driven.say(Tick()))
+
+
+def beat(*, epoch: int = 2, role: str = "following", leaves: bool = False) -> FromPeer:
+    said = Heartbeat(node="b", epoch=epoch, role=role, seq=2, sent_ms=90_000, leaves=leaves)
+    return FromPeer(channel="lan", message=said)
+
+
+def may_leave(driven: Driven) -> bool:
+    return driven.keeper.may_leave(driven.now_ms)
+
+
+def test_a_writer_that_is_stopped_hands_over_first() -> None:
+    driven = Driven()
+    assert not may_leave(driven)
+    driven.say(LeaveWanted())
+    assert driven.keeper.role is Role.HANDING
+    assert releases(driven.say(Quiet(epoch=2, seq=2)))
+    assert not may_leave(driven)
+    driven.say(beat(epoch=3, role="active"))
+    driven.say(FromWitness(message=Told(epoch=3, holder="b", isr=frozenset({"b"}))))
+    assert driven.keeper.role is Role.FOLLOWING
+    assert may_leave(driven)
+
+
+def test_a_writer_that_is_stopped_waits_for_a_standby_that_is_about_to_be_in_sync() -> None:
+    driven = Driven()
+    writer = driven.keeper.writer
+    writer.isr = writer.possible = writer.alone
+    asks = driven.say(LeaveWanted())
+    assert not may_leave(driven)
+    [wanted] = [d.message for d in asks if isinstance(d, ToWitness) and shrinks([d])]
+    driven.say(FromWitness(message=IsrSet(epoch=2, isr=BOTH, serial=wanted.serial)))
+    driven.say(Tick())
+    assert driven.keeper.role is Role.HANDING
+
+
+def test_a_writer_that_nobody_can_replace_may_go_at_once() -> None:
+    silent, both_go, refused = Driven(), Driven(), Driven()
+    silent.now_ms += 5_000
+    both_go.say(beat(leaves=True))
+    refused.say(LeaveWanted())
+    refused.now_ms += refused.keeper.times.hand_over_ms + 1
+    refused.say(beat())
+    refused.say(Tick())
+    for driven in (silent, both_go):
+        driven.say(LeaveWanted())
+    for driven in (silent, both_go, refused):
+        assert driven.keeper.role is Role.ACTIVE
+        assert may_leave(driven)
+
+
+def test_a_standby_that_is_stopped_is_left_out_before_it_is_missed() -> None:
+    driven = Driven()
+    assert not shrinks(driven.say(beat()))
+    assert not shrinks(driven.say(Tick()))
+    driven.say(beat(leaves=True))
+    assert shrinks(driven.say(Tick()))
+    standby = Keeper(node="b", peer="a", now_ms=driven.now_ms, epoch=2, seq=2)
+
+    def told(isr: frozenset[str]) -> list[AnyDo]:
+        told = Told(epoch=2, holder="a", isr=isr)
+        return standby.handle(FromWitness(message=told), driven.now_ms)
+
+    told(BOTH)
+    beats = standby.handle(LeaveWanted(), driven.now_ms)
+    assert any(isinstance(do, ToPeer) and getattr(do.message, "leaves", False) for do in beats)
+    told(BOTH)
+    assert not standby.may_leave(driven.now_ms)
+    told(frozenset({"a"}))
+    assert standby.may_leave(driven.now_ms)

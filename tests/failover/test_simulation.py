@@ -4,26 +4,33 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from simulators.pair.world import World, run_seed
+from simulators.pair.world import Parts, World, run_seed
 
 SEEDS = 500
+POLITE_SEEDS = 100
 SOAK_SEEDS = 60_000
+SOAK_POLITE_SEEDS = 10_000
 
 
-def _faults(first: int, count: int) -> list[str]:
+def _faults(first: int, count: int, parts: Parts | None = None) -> list[str]:
     seeds = range(first, first + count)
     with ProcessPoolExecutor(2) as pool:
-        return [text for text in pool.map(run_seed, seeds, chunksize=25) if text]
+        return [text for text in pool.map(run_seed, seeds, [parts] * count, chunksize=25) if text]
 
 
 def test_five_hundred_seeds_hold() -> None:
     assert _faults(0, SEEDS) == []
 
 
+def test_seeds_hold_where_machines_are_also_stopped_politely() -> None:
+    assert _faults(0, POLITE_SEEDS, Parts(polite=True)) == []
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_many_more_seeds_hold() -> None:
     assert _faults(SEEDS, SOAK_SEEDS) == []
+    assert _faults(POLITE_SEEDS, SOAK_POLITE_SEEDS, Parts(polite=True)) == []
 
 
 def test_the_faults_do_something() -> None:
