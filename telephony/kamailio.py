@@ -85,14 +85,18 @@ def command(settings: GatewaySettings, files: KamailioFiles) -> list[str]:
 
 
 def dispatcher_list(settings: GatewaySettings) -> str:
-    """Set 1 are the workers, set 2 the peers for calls to the outside."""
+    """Set 1 are the workers, set 2 the peers for calls to the outside. Those are pinged from where
+    they are called from: the inner address reaches nobody beyond this machine, and a peer that is
+    not reached is not called.
+    """
     front, pool = settings.kamailio, settings.pool
     workers = [
         f"1 sip:{front.internal_host}:{pool.sip_port_base + i} 0 0 duid=w{i};maxload=1"
         for i in range(pool.size)
     ]
+    outer = f"udp:{front.listen_host}:{front.listen_port}"
     peers = [
-        f"2 sip:{peer.host}:{peer.port} 16 {len(front.peers) - i} duid=p{i}"
+        f"2 sip:{peer.host}:{peer.port} 16 {len(front.peers) - i} duid=p{i};socket={outer}"
         for i, peer in enumerate(front.peers)
     ]
     return "\n".join([*workers, *peers]) + "\n"

@@ -1,6 +1,7 @@
 """Who gets in: flood limits, scanners, standby, TLS, and the way out over two trunks."""
 
 import asyncio
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -201,6 +202,23 @@ class FailingTrunk(asyncio.DatagramProtocol):
         status = b"503 Service Unavailable" if method == b"INVITE" else b"404 Not Found"
         lines = [b"SIP/2.0 " + status, *kept, b"Content-Length: 0", b"", b""]
         self.transport.sendto(b"\r\n".join(lines), addr)
+
+
+async def test_a_trunk_is_asked_whether_it_is_there_from_where_it_is_called_from(
+    tmp_path: Path,
+) -> None:
+    """Only the outer address reaches a trunk on a network: from the inner one no ping arrived, and
+    nobody could be rung back.
+    """
+    made = settings(tmp_path)
+    peer = made.kamailio.peers[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trunk:
+        trunk.bind((peer.host, peer.port))
+        trunk.settimeout(30)
+        async with running(made):
+            ping, source = await asyncio.to_thread(trunk.recvfrom, 4096)
+    assert ping.startswith(b"OPTIONS ")
+    assert source == (made.kamailio.listen_host, made.kamailio.listen_port)
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["503", "silence"])
