@@ -200,6 +200,7 @@ class PairCore:
         log.info("writes_now", epoch=epoch)
         self.journal.writes = True
         self.sequencer.resume()
+        self.port.opened()
         self._rooms = ActiveRooms(
             self.ground, epoch, viewers=self._viewers, each_tick=self._sync_high_water
         )

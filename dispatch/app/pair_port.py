@@ -45,6 +45,7 @@ class PairPort:
         self._clock = clock
         self._writes = writes
         self._has_left = has_left
+        self._opened = asyncio.Event()
         self.handed_on = 0
         courier.answer_with(COMMAND, self._handle)
 
@@ -73,8 +74,26 @@ class PairPort:
                     raise NoWriter(str(fault)) from fault
             await asyncio.sleep(AGAIN_S)
 
+    def opened(self) -> None:
+        """This machine writes now: what was handed on to the other one is given here instead. Its
+        answer may never come, and under its id the command is done once, whoever has it.
+        """
+        self._opened.set()
+        self._opened = asyncio.Event()
+
     async def _hand_on(self, envelope: Envelope, timeout_s: float) -> CommandResult:
-        raw = await self._courier.ask(COMMAND, msgspec.json.encode(envelope), timeout_s=timeout_s)
+        asking = asyncio.ensure_future(
+            self._courier.ask(COMMAND, msgspec.json.encode(envelope), timeout_s=timeout_s)
+        )
+        opened = asyncio.ensure_future(self._opened.wait())
+        try:
+            await asyncio.wait([asking, opened], return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise NoWriter("this machine has begun to write")
+            raw = asking.result()
+        finally:
+            asking.cancel()
+            opened.cancel()
         handled = msgspec.json.decode(raw, type=Handled)
         if handled.result is None:
             raise NoWriter(handled.fault)

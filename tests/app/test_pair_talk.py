@@ -136,6 +136,32 @@ async def test_a_command_at_the_follower_is_the_writers_once() -> None:
         assert len(opened) == 1
 
 
+async def test_a_command_under_way_to_a_dead_writer_is_given_here_when_this_machine_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not wait for an answer that cannot come any more."""
+    monkeypatch.setattr(pair_port, "PATIENCE_MS", 600_000)
+    journal, writes = MemoryJournal(), [False]
+    sequencer = a_sequencer(journal)
+    async with links() as both:
+        sent: list[Parcel] = []
+
+        def lose(parcel: Parcel) -> int:
+            sent.append(parcel)
+            return 0
+
+        both.spoil = lose
+        port = PairPort(sequencer, both.ours, SystemClock(), lambda: writes[0])
+        clicked = asyncio.ensure_future(port.submit(opening("a")))
+        while not sent:  # noqa: ASYNC110 - the couriers run
+            await asyncio.sleep(0)
+        await become_writer(sequencer, journal)
+        async with task(sequencer.run()):
+            writes[0] = True
+            port.opened()
+            assert not accepted(await asyncio.wait_for(clicked, 30)).repeated
+
+
 async def test_a_command_waits_for_the_writer_that_comes_and_no_longer_than_it_may() -> None:
     async with two_ports() as (_both, ours, _writer, journal, writes):
         writes[0] = False
