@@ -36,6 +36,8 @@ class PairTimes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """An acknowledgement later than this shrinks the in-sync set."""
     ask_ms: int = 200
     """Before an unanswered question to the witness is asked again."""
+    too_early_ms: int = 50
+    """Before a vote is asked for again that was refused for a lease which is about to run out."""
     join_wait_ms: int = 1000
     """After a try to grow the in-sync set that came to nothing."""
     join_lag: int = 64

@@ -473,7 +473,7 @@ class Keeper:
     def _told(self, told: Told, now_ms: int) -> Iterator[AnyDo]:
         yield from self._alarm("witness_unseeded", on=told.epoch == 0)
         if told.epoch < self.known_epoch:
-            yield from self._told_why(told)
+            yield from self._told_why(told, now_ms)
             return
         self.known_epoch = told.epoch
         mine = told.holder == self.node
@@ -489,7 +489,7 @@ class Keeper:
                 if told.epoch == self.epoch:
                     self._isr_told = told.isr
             case Role.CANDIDATE:
-                yield from self._told_why(told)
+                yield from self._told_why(told, now_ms)
             case Role.ACTIVE | Role.OPENING:
                 if newer:
                     yield from self._follow(told.epoch, now_ms)
@@ -501,13 +501,17 @@ class Keeper:
             case _:
                 assert_never(self.role)
 
-    def _told_why(self, told: Told) -> Iterator[AnyDo]:
-        """A refused candidate says so, and asks under a newer epoch the next time."""
+    def _told_why(self, told: Told, now_ms: int) -> Iterator[AnyDo]:
+        """A refused candidate says so, and asks under a newer epoch the next time; soon, if it was
+        only a moment too early.
+        """
         if self.role is Role.CANDIDATE and told.why:
             yield from self._alarm("cannot_take_over", on=told.why in ("not in sync", "behind"))
             yield from self._alarm("disk_behind", on=told.why == "behind")
             if told.why == "old epoch":
                 self._vote_epoch = 0
+            if told.why == "lease alive":
+                self._asked_at_ms = now_ms - self.times.ask_ms + self.times.too_early_ms
 
     # ---- alarms
 

@@ -3,6 +3,7 @@
 from failover.happened import (
     AnyDo,
     AnyHappened,
+    Cut,
     Drained,
     FromPeer,
     FromWitness,
@@ -17,7 +18,17 @@ from failover.happened import (
     Written,
 )
 from failover.keeper import Keeper
-from failover.messages import Heartbeat, IsrSet, Release, Renew, SetIsr, TailAck, Told, Voted
+from failover.messages import (
+    Heartbeat,
+    IsrSet,
+    Release,
+    Renew,
+    RequestVote,
+    SetIsr,
+    TailAck,
+    Told,
+    Voted,
+)
 
 BOTH = frozenset({"a", "b"})
 
@@ -187,3 +198,22 @@ def test_a_standby_that_is_stopped_is_left_out_before_it_is_missed() -> None:
     assert not standby.may_leave(driven.now_ms)
     told(frozenset({"a"}))
     assert standby.may_leave(driven.now_ms)
+
+
+def asks_for_the_vote(done: list[AnyDo]) -> bool:
+    return any(isinstance(do, ToWitness) and isinstance(do.message, RequestVote) for do in done)
+
+
+def test_a_candidate_that_was_a_moment_too_early_asks_again_soon() -> None:
+    """The dead writer's lease is about to run out: a whole `ask_ms` more would be people's wait."""
+    keeper = Keeper(node="b", peer="a", now_ms=10_000, epoch=1, seq=1)
+    led = FromWitness(message=Told(epoch=1, holder="a", isr=BOTH))
+    keeper_says = [*keeper.handle(led, 11_000), *keeper.handle(Tick(), 11_700)]
+    (cut,) = [do.cut for do in keeper_says if isinstance(do, Cut)]
+    assert asks_for_the_vote([*keeper.handle(Drained(cut=cut, epoch=1, seq=1), 11_705)])
+    early = FromWitness(message=Told(epoch=1, holder="a", isr=BOTH, why="lease alive"))
+    assert list(keeper.handle(early, 11_706)) == []
+    assert not asks_for_the_vote([*keeper.handle(Tick(), 11_730)])
+    again_ms = 11_706 + keeper.times.too_early_ms
+    assert again_ms < 11_705 + keeper.times.ask_ms
+    assert asks_for_the_vote([*keeper.handle(Tick(), again_ms)])
