@@ -64,6 +64,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Words before each command."""
     callers: tuple[str, ...] = ()
     """Networks from which emergency calls come besides."""
+    trunk: str = "127.0.0.1"
+    """Where calls to the outside go: callers who are rung back."""
 
 
 LOOPBACK = Layout(
@@ -346,7 +348,7 @@ class Pair:
                 host=host,
                 port=base + SIP,
                 internal_port=base + 30 + number,
-                peers=(f"127.0.0.1:{base + PEER}",),
+                peers=(f"{self.layout.trunk}:{base + PEER}",),
                 sources=("127.0.0.0/8", f"{host}/32", *self.layout.callers),
                 worker_port_base=base + 50 + 10 * number,
                 rtp_port_base=base + 200 + 100 * number,

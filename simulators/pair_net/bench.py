@@ -13,12 +13,10 @@ import statistics
 import sys
 import tempfile
 import time
-from asyncio.subprocess import Process
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
@@ -34,8 +32,9 @@ from simulators.pair_net.faults import FAULTS, Fault, fault_named
 from simulators.pair_net.full import FullPair, make_region
 from simulators.pair_net.light_pair import LightPair
 from simulators.pair_net.nets import Nets, refusal
-from simulators.pair_net.pair import BOTH, NetPair, spawn, until_ready
-from simulators.pair_net.screens import News
+from simulators.pair_net.pair import NetPair
+from simulators.pair_net.phones import Became, Fate
+from simulators.pair_net.watchers import Phones, Screens
 
 UNITS = 24
 """Of the region of whole machines: nobody drives."""
@@ -52,6 +51,18 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     worst: float
 
 
+class Calls(msgspec.Struct, frozen=True, kw_only=True):
+    """Of all runs of a fault: what became of a talking and a waiting call at the writer."""
+
+    kept: int
+    rung_back: int
+    lost: int
+    rung_back_s: Gap | None = None
+    """From the fault until the caller's phone rang. The second is rung when the seat has let go the
+    first.
+    """
+
+
 class Row(msgspec.Struct, kw_only=True):
     """What one fault's runs came to."""
 
@@ -61,10 +72,14 @@ class Row(msgspec.Struct, kw_only=True):
     gap_s: Gap | None = None
     rejoin_gap_s: Gap | None = None
     """The longest time without an acknowledgement while it was mended and came back in sync."""
-    screens_s: Gap | None = None
-    """The longest time in which a screen heard nothing new, from the fault until all was well: the
+    screens_live_s: Gap | None = None
+    """The longest time in which a screen heard nothing new, from the fault until it was mended: the
     worse of two, one of which was at the writer. Whole machines only.
     """
+    screens_rejoin_s: Gap | None = None
+    """The same from the mending until all was well."""
+    calls: Calls | None = None
+    """Whole machines only."""
     in_sync_again_s: Gap | None = None
     """From the mending until both are in sync."""
     acknowledged: int = 0
@@ -73,69 +88,35 @@ class Row(msgspec.Struct, kw_only=True):
     aim_met: bool | None = None
 
 
-class Screens:
-    """What the screens of whole machines have heard; nothing for light ones."""
-
-    def __init__(self, pair: NetPair) -> None:
-        self._pair = pair
-        self._process: Process | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self.news: list[News] = []
-
-    async def __aenter__(self) -> Self:
-        pair = self._pair
-        if isinstance(pair, FullPair):
-            command, environment = pair.screens_command()
-            inside = pair.nets.inside("c", command)
-            self._process = await spawn(inside, pair.folder / "screens.log", environment)
-            await until_ready(self._process)
-            self._reading = asyncio.ensure_future(self._read(self._process))
-        return self
-
-    async def _read(self, process: Process) -> None:
-        while process.stdout is not None and (line := await process.stdout.readline()):
-            self.news.append(msgspec.json.decode(line, type=News))
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._process is not None and self._reading is not None:
-            if self._process.returncode is None:
-                self._process.terminate()
-            await self._process.wait()
-            await self._reading
-
-    def stale_s(self, begun_s: float, end_s: float) -> float | None:
-        """The longest time in which a screen heard nothing new: the worse of the two."""
-        if self._process is None:
-            return None
-        return max(self._one(name, begun_s, end_s) for name in BOTH)
-
-    def _one(self, name: str, begun_s: float, end_s: float) -> float:
-        heard_s = [n.at_s for n in self.news if n.screen == name and begun_s <= n.at_s <= end_s]
-        edges_s = [begun_s, *heard_s, end_s]
-        return max(later - earlier for earlier, later in pairwise(edges_s))
-
-
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
     gap_s: float
     rejoin_gap_s: float
-    screens_s: float | None
+    screens_live_s: float | None
+    screens_rejoin_s: float | None
+    calls: tuple[Became, ...]
+    begun_s: float
     in_sync_s: float
     acknowledged: int
     lost: int
     doubled: int
 
 
-async def one_run(pair: NetPair, fault: Fault, screens: Screens | None = None) -> Watched:
+async def one_run(
+    pair: NetPair, fault: Fault, screens: Screens | None = None, phones: Phones | None = None
+) -> Watched:
     """Inflict it on whoever writes, watch, mend it, wait until both are in sync again."""
     writer, _ = await pair.writer()
+    screens, phones = screens or Screens(pair), phones or Phones(pair)
+    await phones.place(writer)
     since = len(pair.acknowledged)
     await pair.until_acknowledged(WARM)
     begun_s = time.monotonic()
     await fault.inflict(pair, writer)
     await pair.until_acknowledged(WARM, within_s=60)
-    await asyncio.sleep(max(0.0, begun_s + WATCH_S - time.monotonic()))
+    lasts_s = fault.with_calls_s if phones.there else WATCH_S
+    await asyncio.sleep(max(0.0, begun_s + lasts_s - time.monotonic()))
     mended_s = time.monotonic()
     await fault.repair(pair, writer)
     now_writer, _ = await pair.writer(within_s=60)
@@ -147,7 +128,10 @@ async def one_run(pair: NetPair, fault: Fault, screens: Screens | None = None) -
     return Watched(
         gap_s=longest_gap_s(told, begun_s, mended_s),
         rejoin_gap_s=longest_gap_s(told, mended_s, end_s),
-        screens_s=screens.stale_s(begun_s, end_s) if screens is not None else None,
+        screens_live_s=screens.stale_s(begun_s, mended_s),
+        screens_rejoin_s=screens.stale_s(mended_s, end_s),
+        calls=await phones.became(),
+        begun_s=begun_s,
         in_sync_s=in_sync_s - mended_s,
         acknowledged=len(told),
         lost=lost_of(told, there),
@@ -158,7 +142,8 @@ async def one_run(pair: NetPair, fault: Fault, screens: Screens | None = None) -
 def row(fault: Fault, runs: Sequence[Watched]) -> Row:
     """The runs of a fault in one line."""
     gap = _gap([run.gap_s for run in runs])
-    stale = [run.screens_s for run in runs if run.screens_s is not None]
+    live = [run.screens_live_s for run in runs if run.screens_live_s is not None]
+    rejoin = [run.screens_rejoin_s for run in runs if run.screens_rejoin_s is not None]
     aims = [
         got <= aim
         for got, aim in ((gap.median, fault.aim_median_s), (gap.worst, fault.aim_worst_s))
@@ -170,12 +155,30 @@ def row(fault: Fault, runs: Sequence[Watched]) -> Row:
         runs=len(runs),
         gap_s=gap,
         rejoin_gap_s=_gap([run.rejoin_gap_s for run in runs]),
-        screens_s=_gap(stale) if stale else None,
+        screens_live_s=_gap(live) if live else None,
+        screens_rejoin_s=_gap(rejoin) if rejoin else None,
+        calls=_calls(runs) if any(run.calls for run in runs) else None,
         in_sync_again_s=_gap([run.in_sync_s for run in runs]),
         acknowledged=sum(run.acknowledged for run in runs),
         lost=sum(run.lost for run in runs),
         doubled=sum(run.doubled for run in runs),
         aim_met=all(aims) if aims else None,
+    )
+
+
+def _calls(runs: Sequence[Watched]) -> Calls:
+    count = Counter(call.fate for run in runs for call in run.calls)
+    rung_s = [
+        call.rung_at_s - run.begun_s
+        for run in runs
+        for call in run.calls
+        if call.rung_at_s is not None
+    ]
+    return Calls(
+        kept=count[Fate.KEPT],
+        rung_back=count[Fate.RUNG_BACK],
+        lost=count[Fate.LOST],
+        rung_back_s=_gap(rung_s) if rung_s else None,
     )
 
 
@@ -204,10 +207,10 @@ async def bench(faults: Sequence[Fault], runs: int, *, light: bool) -> tuple[lis
     async with a_pair(light=light) as pair:
         await pair.writer()
         await pair.start_client()
-        async with Screens(pair) as screens:
+        async with Screens(pair) as screens, Phones(pair) as phones:
             for number in range(1, runs + 1):
                 for fault in faults:
-                    watched = await one_run(pair, fault, screens)
+                    watched = await one_run(pair, fault, screens, phones)
                     found[fault.name].append(watched)
                     tell(_line(number, fault, watched))
         await pair.stop_client()
@@ -216,9 +219,11 @@ async def bench(faults: Sequence[Fault], runs: int, *, light: bool) -> tuple[lis
 
 
 def _line(number: int, fault: Fault, watched: Watched) -> str:
-    screens = "" if watched.screens_s is None else f", a screen stale for {watched.screens_s:.2f} s"
+    live_s = watched.screens_live_s
+    screens = "" if live_s is None else f", a screen stale for {live_s:.2f} s"
+    calls = "".join(f", {call.was} {call.fate}" for call in watched.calls)
     return (
-        f"run {number:3} {fault.name:12} gap {watched.gap_s:.2f} s{screens}, "
+        f"run {number:3} {fault.name:12} gap {watched.gap_s:.2f} s{screens}{calls}, "
         f"in sync again after {watched.in_sync_s:.2f} s"
     )
 
@@ -231,15 +236,17 @@ def tell(line: str) -> None:
 def table(rows: Sequence[Row], whole: Account) -> None:
     """For people."""
     head = f"{'fault':12} {'runs':>4} {'median':>7} {'worst':>7} {'rejoin':>7} {'screens':>7}"
-    tell(f"{head} {'in sync':>8} {'acked':>6} {'lost':>5} {'doubled':>7}  aim")
+    calls = f"{'kept':>5} {'rung':>5} {'after':>6} {'lost':>5}"
+    tell(f"{head} {'in sync':>8} | calls {calls} | {'acked':>6} {'lost':>5} {'doubled':>7}  aim")
     for one in rows:
         if one.gap_s is None or one.rejoin_gap_s is None or one.in_sync_again_s is None:
             continue
-        screens = "-" if one.screens_s is None else f"{one.screens_s.worst:.2f}"
+        screens = "-" if one.screens_live_s is None else f"{one.screens_live_s.worst:.2f}"
         aim = {None: "-", True: "met", False: "MISSED"}[one.aim_met]
         tell(
             f"{one.fault:12} {one.runs:4} {one.gap_s.median:7.2f} {one.gap_s.worst:7.2f} "
             f"{one.rejoin_gap_s.worst:7.2f} {screens:>7} {one.in_sync_again_s.worst:8.2f} "
+            f"|       {_told(one.calls)} | "
             f"{one.acknowledged:6} {one.lost:5} {one.doubled:7}  {aim}"
         )
     tell(
@@ -249,8 +256,17 @@ def table(rows: Sequence[Row], whole: Account) -> None:
     )
 
 
+def _told(calls: Calls | None) -> str:
+    if calls is None:
+        return f"{'-':>5} {'-':>5} {'-':>6} {'-':>5}"
+    after = "-" if calls.rung_back_s is None else f"{calls.rung_back_s.worst:.1f}"
+    return f"{calls.kept:5} {calls.rung_back:5} {after:>6} {calls.lost:5}"
+
+
 def main() -> int:
-    """1 when anything acknowledged is lost, doubled or not alike; 2 where it cannot be run."""
+    """1 when anything acknowledged is lost, doubled or not alike, or a call is lost; 2 where it
+    cannot be run.
+    """
     parser = argparse.ArgumentParser(prog="python -m simulators.pair_net.bench")
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--fault", action="append", default=[], help="only this; may be repeated")
@@ -275,7 +291,8 @@ def main() -> int:
             "cores": os.cpu_count() or 0,
         }
         tell(msgspec.json.encode(told).decode())
-    return 0 if whole.whole and not any(one.lost + one.doubled for one in rows) else 1
+    gone = any(one.lost + one.doubled + (one.calls.lost if one.calls else 0) for one in rows)
+    return 0 if whole.whole and not gone else 1
 
 
 if __name__ == "__main__":

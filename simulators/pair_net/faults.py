@@ -22,6 +22,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     repair: Act
     aim_worst_s: float | None = None
     aim_median_s: float | None = None
+    with_calls_s: float = 1.5
+    """So long at least it lasts where calls are on: until they are rung back, if they must be."""
 
 
 async def _nothing(_pair: NetPair, _writer: str) -> None:
@@ -120,6 +122,7 @@ FAULTS: tuple[Fault, ...] = (
         inflict=_freeze,
         repair=_thaw,
         aim_worst_s=2.0,
+        with_calls_s=7.0,
     ),
     Fault(
         name="partition",
@@ -127,6 +130,7 @@ FAULTS: tuple[Fault, ...] = (
         inflict=_partition,
         repair=_heal,
         aim_worst_s=2.0,
+        with_calls_s=7.0,
     ),
     Fault(
         name="planned",

@@ -18,6 +18,10 @@ from simulators.bench.pair import Layout, Pair
 from simulators.pair_net.client import PASSWORD
 from simulators.pair_net.nets import CROSS, LAN, Nets
 from simulators.pair_net.pair import BOTH, NetPair, PairFailed
+from simulators.pair_net.phones import PhonesSettings, SeatPhone
+
+SEAT_ID = "02"
+"""Where calls are taken; the client of `client_command` is another one's."""
 
 
 async def make_region(folder: Path, *, units: int, seed: int = 120) -> Path:
@@ -49,6 +53,7 @@ class FullPair(NetPair):
             lan={name: LAN[name] for name in ("a", "b", "w")},
             cross=CROSS,
             callers=(f"{LAN['c']}/32",),
+            trunk=LAN["c"],
             before={name: tuple(nets.inside(name, ())) for name in ("a", "b", "w")},
         )
         rng = random.Random(os.urandom(8))
@@ -120,6 +125,33 @@ class FullPair(NetPair):
         """A screen at either machine, see `screens`."""
         places = [word for n in BOTH for word in (f"--{n}", self.machines.web(n))]
         return [sys.executable, "-m", "simulators.pair_net.screens", *places], {
+            PASSWORD: DEMO_PASSWORD
+        }
+
+    def phones_command(self) -> tuple[list[str], dict[str, str]]:
+        """A seat and its callers at both machines, see `phones`."""
+        settings = {node: self.machines.settings(node) for node in BOTH}
+        seats = {
+            node: next(seat for seat in each.seats if seat.seat_id == SEAT_ID)
+            for node, each in settings.items()
+        }
+        told = PhonesSettings(
+            host=LAN["c"],
+            trunk_port=int(settings["a"].sip.peers[0].rpartition(":")[2]),
+            seat_id=SEAT_ID,
+            webs={node: self.machines.web(node) for node in BOTH},
+            phones={
+                node: SeatPhone(
+                    sip=f"{each.sip.host}:{each.sip.port}",
+                    user=seats[node].phone,
+                    password=seats[node].password,
+                )
+                for node, each in settings.items()
+            },
+        )
+        path = self.folder / "phones.json"
+        path.write_bytes(msgspec.json.encode(told))
+        return [sys.executable, "-m", "simulators.pair_net.phones", str(path)], {
             PASSWORD: DEMO_PASSWORD
         }
 

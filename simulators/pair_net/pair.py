@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -271,13 +271,20 @@ class NetPair(ABC):
 
 
 async def spawn(
-    command: list[str], log: Path, environment: Mapping[str, str], *, read: bool = True
+    command: list[str],
+    log: Path,
+    environment: Mapping[str, str],
+    *,
+    read: bool = True,
+    told: int = DEVNULL,
 ) -> Process:
-    """A process whose faults go to its log, and its words too, unless they are to be read."""
+    """A process whose faults go to its log, and its words too, unless they are to be read. `told`:
+    its stdin.
+    """
     with log.open("ab") as errors:
         return await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=told,
             stdout=PIPE if read else errors,
             stderr=errors,
             env={**os.environ, **environment},

@@ -1,8 +1,9 @@
 """Two screens that watch a pair: `python -m simulators.pair_net.screens --a URL --b URL`.
 
 Each does what a console's page does (`console_web/ui/src/lib/live.ts`): one socket, hello with the
-last seq, another connection at the other address when it is closed or silent. One begins at either
-machine. One JSON line for each news of what is committed; times are monotonic seconds.
+last seq, another connection at the other address when it is closed, or silent while the other one
+writes. One begins at either machine. One JSON line for each news of what is committed; times are
+monotonic seconds.
 """
 
 import argparse
@@ -11,16 +12,19 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 import httpx
 import msgspec
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from console_web.server.sessions import SUBPROTOCOL
 from simulators.pair_net.client import PASSWORD
 
+SUSPECT_S = 2.5
 SILENT_S = 6.0
+ASK_S = 1.0
 AGAIN_S = 0.2
 OPEN_S = 2.0
 
@@ -74,13 +78,34 @@ class Screen:
             hello = {"type": "hello", "last_seq": self._seq, "epoch": self._epoch}
             await socket.send(msgspec.json.encode(hello).decode())
             while True:
-                async with asyncio.timeout(SILENT_S):
-                    raw = await socket.recv()
+                raw = await self._received(node, socket)
                 frame = msgspec.json.decode(raw, type=_Frame)
                 newer = (frame.epoch, frame.seq) > (self._epoch, self._seq)
                 if frame.type in ("delta", "snapshot") and newer:
                     self._epoch, self._seq = frame.epoch, frame.seq
                     self._tell(node)
+
+    async def _received(self, node: str, socket: ClientConnection) -> str | bytes:
+        """What comes next.
+
+        Raises:
+            TimeoutError: nothing comes, or nothing came for a while and the other one writes.
+        """
+        try:
+            async with asyncio.timeout(SUSPECT_S):
+                return await socket.recv()
+        except TimeoutError:
+            if await self._writes("b" if node == "a" else "a"):
+                raise
+        async with asyncio.timeout(SILENT_S - SUSPECT_S):
+            return await socket.recv()
+
+    async def _writes(self, node: str) -> bool:
+        with suppress(httpx.HTTPError):
+            async with httpx.AsyncClient(timeout=ASK_S) as http:
+                told = (await http.get(f"{self._machines[node]}/api/machines")).json()
+                return bool(told["role"] == "active")
+        return False
 
     def _tell(self, node: str) -> None:
         news = News(

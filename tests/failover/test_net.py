@@ -92,4 +92,4 @@ async def test_random_faults_under_load() -> None:
     print(report(found))  # noqa: T201
     assert found.faults_count > 0
     assert found.afterwards.acknowledged > 0
-    assert found.afterwards.whole, seed
+    assert found.whole, seed
