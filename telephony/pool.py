@@ -17,6 +17,8 @@ STOP_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 10.0
 READY_STEP_S = 0.05
 UNSENT_BYTES_MAX = 1_000_000
+KEEP_ALIVE = b"\r\n\r\n"
+"""RFC 5626's: a SIP socket takes it for nothing, and is awake."""
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,9 @@ log = logging.getLogger(__name__)
 class WorkerSlot:
     """One place in the pool: its ports stay, its process comes and goes."""
 
-    def __init__(self, index: int, settings: GatewaySettings) -> None:
+    def __init__(self, index: int, settings: GatewaySettings, bell: socket.socket) -> None:
+        """`bell` is any UDP socket: a packet wakes a worker that waits for calls."""
+        self._bell = bell
         pool, front = settings.pool, settings.kamailio
         self.name = f"w{index}"
         self.settings = wire.WorkerSettings(
@@ -62,6 +66,10 @@ class WorkerSlot:
             self.writer.transport.abort()
             return False
         self.writer.write(msgspec.json.encode(line) + b"\n")
+        try:
+            self._bell.sendto(KEEP_ALIVE, (self.settings.sip_host, self.settings.sip_port))
+        except OSError as error:
+            log.warning("worker %s reads its line a little later: %r", self.name, error)
         return True
 
 
@@ -80,7 +88,10 @@ class Pool:
         self._died = died
         self._closing = False
         self.first_ready = asyncio.Event()
-        self.slots = {f"w{i}": WorkerSlot(i, settings) for i in range(settings.pool.size)}
+        self._bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._bell.settimeout(0)
+        slots = (WorkerSlot(i, settings, self._bell) for i in range(settings.pool.size))
+        self.slots = {slot.name: slot for slot in slots}
 
     async def run(self) -> None:
         """Keep every slot filled until cancelled."""
@@ -200,3 +211,5 @@ class Pool:
                     await slot.gone.wait()
         except TimeoutError:
             log.warning("workers do not leave: %s", [s.name for s in self.slots.values() if s.pid])
+        finally:
+            self._bell.close()

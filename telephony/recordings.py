@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.things import RecordedLeg
+from telephony.leg_names import sealed
 from telephony.peaks import peaks_of
 
 RATE_HZ = 8000
-HEADER_BYTES = 44
 BEIJING = datetime.timezone(datetime.timedelta(hours=8))
 SAMPLES_MAX = RATE_HZ * 3600 * 6
 """Six hours: nobody speaks longer with 120, and a wrong clock must not fill the disk."""
@@ -54,11 +54,6 @@ class Master(msgspec.Struct, frozen=True, kw_only=True):
     started_at_ms: int
     broken_off: bool = False
     """A leg was not closed by its writer."""
-
-
-def leg_name(call_ref: str, side: str, index: int, started_at_ms: int) -> str:
-    """The file name of a leg."""
-    return f"{call_ref}.{side}.{index}.{started_at_ms}.wav"
 
 
 def leg_of(path: Path) -> LegFile | None:
@@ -102,14 +97,6 @@ def read_leg(path: Path) -> Samples:
             return np.frombuffer(body[: len(body) // 2 * 2], dtype="<i2").astype(np.int16)
         at += 8 + size + (size & 1)
     return np.zeros(0, dtype=np.int16)
-
-
-def sealed(path: Path) -> bool:
-    """Whether a leg's header tells its true length: its writer has closed it."""
-    with path.open("rb") as leg:
-        head = leg.read(HEADER_BYTES)
-    whole = path.stat().st_size
-    return len(head) == HEADER_BYTES and struct.unpack_from("<I", head, 4)[0] == whole - 8
 
 
 def wav_header(data_bytes: int, channels: int) -> bytes:

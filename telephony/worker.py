@@ -26,6 +26,13 @@ from telephony.worker_call import LEGS_MAX, EmergencyCall
 from telephony.worker_legs import CALLER, Leg, LegEvent
 
 POLL_MS = 10
+"""While there is a call: how late an order of the supervisor can be."""
+IDLE_POLL_MS = 500
+"""Without one. Packets end the wait: telephones are heard at once all the same, and the supervisor
+sends a keep-alive behind each of its lines.
+"""
+BUSY_MS = 2000
+"""After the last call, or a call that was refused, PJSIP has timers to serve."""
 ALIVE_EVERY_MS = 1000
 CLOCK_HZ = 8000
 ORPHAN_SILENCE_MS = 5000
@@ -57,6 +64,8 @@ class Worker:
         self._stopping = False
         self._packets = -1
         self._silent_since_ms = 0
+        self._busy_until_ms = 0
+        self._ticking = False
         self._call: EmergencyCall | None = None
         self._refused: list[Leg] = []
         self._dying: list[Leg] = []
@@ -72,7 +81,7 @@ class Worker:
         self._tell(wire.Ready(pid=os.getpid(), port=self._settings.sip_port))
         alive_at_ms = 0
         while not (self._call is None and (self._stopping or self._orphan)):
-            self._endpoint.libHandleEvents(POLL_MS)
+            self._endpoint.libHandleEvents(self._poll_ms())
             self._drain_events()
             self._drain_line()
             self._dying.clear()
@@ -87,6 +96,27 @@ class Worker:
                 alive_at_ms = now_ms
                 self._tell(wire.Alive(call_ref=self._call.call_ref if self._call else ""))
         self._shut_down()
+
+    def _poll_ms(self) -> int:
+        now_ms = time.monotonic_ns() // 1_000_000
+        if self._call is not None or self._refused or self._orphan or self._stopping:
+            self._busy_until_ms = now_ms + BUSY_MS
+        if now_ms < self._busy_until_ms:
+            return POLL_MS
+        self._clock(on=False)
+        return IDLE_POLL_MS
+
+    def _clock(self, *, on: bool) -> None:
+        """The bridge's clock runs while there is a call, and a while after it: ports leave the
+        bridge by its ticks. Fifty ticks a second for nobody would be a third of its cost.
+        """
+        if on != self._ticking:
+            self._ticking = on
+            devices = self._endpoint.audDevManager()
+            if on:
+                devices.setNullDev()
+            else:
+                devices.setNoDev()
 
     # ---- PJSIP
 
@@ -111,7 +141,7 @@ class Worker:
         transport.boundAddress = settings.sip_host
         self._endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
         self._endpoint.libStart()
-        self._endpoint.audDevManager().setNullDev()
+        self._clock(on=True)
         self._prefer_codecs()
         account = pj.AccountConfig()
         account.idUri = f"sip:120@{settings.sip_host}"
@@ -138,6 +168,7 @@ class Worker:
             leg.reply(503 if self._stopping else 486)
             return
         leg.reply(180)
+        self._clock(on=True)
         invite = read_invite(message)
         at_ms = time.time_ns() // 1_000_000
         call = self._new_call(f"{self._settings.gateway_id}-{at_ms}-{self._settings.name}")
@@ -275,6 +306,7 @@ class Worker:
                 )
             )
             return
+        self._clock(on=True)
         call = self._new_call(order.call_ref)
         self._call = call
         call.place(order)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from telephony import worker_messages as wire
-from telephony.recordings import leg_name, sealed
+from telephony.leg_names import leg_name, sealed
 
 CLOSE_MS_MAX = 1000
 REASON_MAX = 120

@@ -10,6 +10,7 @@ import pytest
 
 from dispatch.contracts.errors import BadInput
 from telephony import recordings
+from telephony.leg_names import leg_name, sealed
 from telephony.peaks import Peaks, peaks_of
 
 START_MS = 1_795_416_561_000
@@ -17,7 +18,7 @@ REF = "g1-1-w0"
 
 
 def leg(folder: Path, side: str, at_ms: int, samples: list[int], *, cut: bool = False) -> Path:
-    path = folder / recordings.leg_name(REF, side, 1, at_ms)
+    path = folder / leg_name(REF, side, 1, at_ms)
     body = np.array(samples, dtype="<i2").tobytes()
     path.write_bytes(recordings.wav_header(0 if cut else len(body), 1) + body)
     return path
@@ -65,9 +66,9 @@ def test_a_leg_cut_by_a_crash_is_read_and_repaired(tmp_path: Path) -> None:
     with path.open("ab") as out:
         out.write(b"\x01")  # half a sample
     assert recordings.read_leg(path).tolist() == [5, 6, 7]
-    assert not recordings.sealed(path)
+    assert not sealed(path)
     assert recordings.repair(path)
-    assert recordings.sealed(path)
+    assert sealed(path)
     assert not recordings.repair(path)
     with wave.open(str(path)) as whole:
         assert whole.getnframes() == 3
