@@ -157,7 +157,7 @@ async def test_from_a_dialled_120_to_the_board_and_the_replay(
         await the_replay_plays_it(stack, browser, machine, assigned.incident_id, password)
         history = history_of(machine)
         assert history["whole"]
-        assert history["recordings"] == 1
+        assert history["recordings"] == 3  # the stereo master and each leg
         assert machine.pids() == pids, "something was restarted"
 
 
