@@ -14,8 +14,11 @@ def ticks(one: Gateway, name: str) -> bool:
     return any((task / "comm").read_text().strip() == "clock" for task in tasks)
 
 
-def legs(one: Gateway) -> list[Path]:
-    return list((one.settings.recordings_path / "live").glob("*.wav"))
+def spoken(one: Gateway, call_ref: str) -> bool:
+    """Whether a second and a half of both sides of this call are written."""
+    live = one.settings.recordings_path / "live"
+    sides = [*live.glob(f"{call_ref}.caller.*.wav"), *live.glob(f"{call_ref}.seat.*.wav")]
+    return len(sides) == 2 and all(leg.stat().st_size > 24_000 for leg in sides)
 
 
 def libraries(one: Gateway, name: str) -> str:
@@ -33,7 +36,7 @@ async def test_a_worker_rests_between_calls_and_every_call_has_its_sound() -> No
                 await core.bridge(offered.call_ref)
                 await core.expect(gw.Connected, lambda r, o=offered: r.call_ref == o.call_ref)
                 assert ticks(one, "w0")
-                await until(lambda: all(leg.stat().st_size > 24_000 for leg in legs(one)))
+                await until(lambda o=offered: spoken(one, o.call_ref), timeout_s=30)
                 await core.release(offered.call_ref)
                 ready = await core.expect(
                     gw.RecordingReady, lambda r, o=offered: r.call_ref == o.call_ref
