@@ -74,6 +74,10 @@ class PairApp(Protocol):
         """Another history is there: begin again, `fold` starts with the first record."""
         ...
 
+    async def last(self) -> Entry | None:
+        """After it has written: the newest record that memory has, as the journal keeps it."""
+        ...
+
     async def open(self, epoch: int) -> int:
         """The journal is the primary of `epoch`: append `EpochOpened`; its seq."""
         ...
@@ -453,9 +457,12 @@ class PairMachine:
             await self._fold_own()
 
     async def _check_folded(self) -> None:
-        """What memory has must be the journal's beginning; a writer's memory went its own way."""
-        folded = self._folded
-        if self._wrote or (folded is not None and not await self.replication.has(folded)):
+        """What memory has must be the journal's beginning. A writer's memory went on by itself, and
+        is, if its last record is in the journal: each record's chain stands for all before it.
+        """
+        if self._wrote:
+            self._folded, self._wrote = await self.app.last(), False
+        if self._folded is not None and not await self.replication.has(self._folded):
             await self._begin_again()
 
     async def _begin_again(self) -> None:

@@ -31,8 +31,9 @@ from dispatch.contracts.errors import (
     JournalUnavailable,
     StaleEpoch,
 )
+from dispatch.contracts.events import Record
 from dispatch.contracts.ids import CommandId
-from dispatch.journal.codec import Codec
+from dispatch.journal.codec import Codec, encode
 from dispatch.journal.highwater import HighWater
 from dispatch.journal.snapshot import FileSnapshotStore
 from dispatch.journal.valkey import ValkeyJournal, unix_url
@@ -94,6 +95,8 @@ class PairCore:
         )
         self.machine.courier.answer_with(VIEWERS, self._viewers_came)
         self._codec = Codec()
+        self._newest: Entry | Record | None = None
+        """What memory ends with, as it came: from the journal, or on its way there."""
         self._far: tuple[int, list[Viewer]] = (0, [])
         self._rooms: ActiveRooms | None = None
         self._turned = asyncio.Event()
@@ -173,15 +176,26 @@ class PairCore:
         """See `PairApp`: these follow on what is known."""
         records = [self._codec.decode(entry.raw) for entry in entries]
         self.sequencer.follow(records)
+        self._newest = entries[-1]
         self._high_water.note(records[-1].seq, records[-1].chain)
 
     async def forget(self) -> None:
         """See `PairApp`: begin before the first record."""
         await self._stop_writing()
         self.sequencer.forget()
+        self._newest = None
         self._showing.begin_again()
 
+    async def last(self) -> Entry | None:
+        """See `PairApp`."""
+        await self._stop_writing()
+        newest = self._newest
+        if isinstance(newest, Record):
+            return Entry(newest.epoch, newest.seq, encode(newest))
+        return newest
+
     def _committed(self, commit: Commit) -> None:
+        self._newest = commit.records[-1]
         self._showing.committed(commit)
         if self._rooms is not None:
             self._rooms.committed(commit)

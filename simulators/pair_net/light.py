@@ -21,7 +21,7 @@ from dispatch.contracts.events import AnyEvent, EpochOpened, NoteAdded, Record
 from dispatch.contracts.ids import CommandId, IncidentId
 from dispatch.contracts.things import Actor
 from dispatch.contracts.words import Role
-from dispatch.journal.codec import CHAIN_START, Codec, Stored, seal
+from dispatch.journal.codec import CHAIN_START, Codec, Stored, encode, seal
 from dispatch.journal.server import ValkeyServer
 from dispatch.journal.valkey import ValkeyJournal
 from failover.control import serve_control
@@ -66,6 +66,7 @@ class LightCore:
         self._seq = 0
         self._chain = CHAIN_START
         self._place: dict[str, int] = {}
+        self._newest: Record | None = None
         self._turn = asyncio.Lock()
         self._free = asyncio.Event()
         self._free.set()
@@ -86,6 +87,12 @@ class LightCore:
     async def forget(self) -> None:
         """Begin again."""
         self._seq, self._chain, self._place = 0, CHAIN_START, {}
+        self._newest = None
+
+    async def last(self) -> Entry | None:
+        """What memory ends with."""
+        newest = self._newest
+        return None if newest is None else Entry(newest.epoch, newest.seq, encode(newest))
 
     async def open(self, epoch: int) -> int:
         """The first record of an epoch, unless an earlier try, unanswered, has written it."""
@@ -189,6 +196,7 @@ class LightCore:
     def _learn(self, record: Record) -> None:
         self._seq, self._chain = record.seq, record.chain
         self._place[record.command_id] = record.seq
+        self._newest = record
 
 
 def _record(seq: int, epoch: int, name: str, body: AnyEvent) -> Record:

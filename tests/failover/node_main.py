@@ -48,6 +48,9 @@ class ToyApp:
         self.forgets += 1
         self.entries = []
 
+    async def last(self) -> Entry | None:
+        return self.entries[-1] if self.entries else None
+
     async def append(self, epoch: int, raw: bytes) -> int:
         async with self._turn:
             assert self.client is not None

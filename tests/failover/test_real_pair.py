@@ -93,6 +93,9 @@ async def test_planned_hand_over(pair: RealPair) -> None:
     await pair.until(standby, role="active", in_sync=BOTH)
     await pair.assert_all_there(standby)
     await pair.assert_all_there(active)
+    told = await pair.log(active)
+    assert told["rows"] == (await pair.log(standby))["rows"]
+    assert told["forgets"] == 0, "a whole history was folded anew, with no standby meanwhile"
 
 
 async def test_standby_dies_active_goes_on_alone_and_dies_stale_standby_returns(
