@@ -126,10 +126,19 @@ def people_routes(deps: WebDeps, sessions: Sessions) -> APIRouter:
     return router
 
 
+_UNSURE = ("blocked", "switching", "starting")
+"""Roles of a machine of a pair in which it may not know the newest: what it would refuse may be
+allowed by now, on the other one.
+"""
+
+
 async def _give(deps: WebDeps, who: Session, asked: CommandRequest) -> tuple[int, CommandResult]:
     if not deps.active():
         raise Fault(503, "not_active", detail="the other machine has the centre")
     refusal = denied(who.viewer(), asked.body, deps.hub.state)
+    if refusal is not None and deps.hub.machines().role in _UNSURE:
+        deps.hub.metrics.commands.labels(outcome="503").inc()
+        raise Fault(503, "no_writer", detail="send it again with the same command_id")
     if refusal is not None:
         deps.hub.metrics.commands.labels(outcome="403").inc()
         raise Fault(403, refusal.code, field=refusal.field, detail=refusal.detail)

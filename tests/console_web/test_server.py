@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from console_web.server import hub as hub_module
 from console_web.server.deps import PartHealth
+from console_web.server.frames import Machines
 from console_web.server.sessions import COOKIE
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.errors import JournalUnavailable
@@ -243,6 +244,12 @@ async def test_a_crew_and_a_hospital_command_only_their_own(serving: Serving) ->
     assert (foreign.status_code, foreign.json()["code"]) == (403, "not_your_unit")
     seen = await give(ed2, "c-0000002", type="acknowledge_arrival", arrival_id=arrival_id)
     assert (seen.status_code, seen.json()["code"]) == (403, "not_your_arrival")
+    alone = centre.hub.machines
+    for role, status in (("blocked", 503), ("switching", 503), ("standby", 403), ("active", 403)):
+        centre.hub.machines = lambda role=role: Machines(node="a", role=role)
+        seen = await give(ed2, "c-0000002", type="acknowledge_arrival", arrival_id=arrival_id)
+        assert seen.status_code == status, "a machine that is cut off does not know whose it is"
+    centre.hub.machines = alone
     system = await give(ed1, "c-0000003", type="tick")
     assert (system.status_code, system.json()["code"]) == (403, "not_your_role")
     own = await give(ed1, "c-0000004", type="acknowledge_arrival", arrival_id=arrival_id)
