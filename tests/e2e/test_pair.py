@@ -471,7 +471,14 @@ async def test_a_call_that_rings_while_the_writer_dies_is_answered_once(
             await caller.expect(say.Incoming, timeout_s=60)
         confirmed = await caller.expect(say.Confirmed, timeout_s=30)
         talk = await shown(
-            seat, "call", lambda c: c.get("connected_at_ms") and c["seat_id"] == "01", 30
+            seat,
+            "call",
+            lambda c: (
+                c.get("connected_at_ms")
+                and c["seat_id"] == "01"
+                and call["call_id"] in (c["call_id"], c.get("callback_of"))
+            ),
+            30,
         )
         if moment == "machine":
             await pair.start(active)
