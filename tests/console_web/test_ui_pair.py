@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.console_web.ui_kit import Served, axe_violations, chromium, free_port, sign_in
 
@@ -148,21 +148,75 @@ def test_a_click_whose_answer_died_with_its_machine_is_done_once(
 def test_a_frozen_machine_is_left_and_not_believed_when_it_wakes(
     browser: Browser, pair: Pair
 ) -> None:
-    page = console(browser, pair)
+    desk = console(browser, pair)
+    pages = [desk, *(opened(browser, pair, user) for user in ("crew1", "ed1", "chief"))]
     pair.a.process.send_signal(signal.SIGSTOP)
     pair.take_over()
-    at_b(page)
-    write_note(page, "三楼")
-    expect(page.locator(".notes li")).to_have_count(1)
+    at_b(desk)
+    write_note(desk, "三楼")
+    expect(desk.locator(".notes li")).to_have_count(1)
+    for page in pages:
+        expect(page.locator("[data-test=turned]")).to_be_visible(timeout=LIVE_AGAIN_MS)
 
+    lines: list[str] = []
+    for page in pages:
+        page.on("websocket", lambda line: lines.append(line.url))
     pair.a.process.send_signal(signal.SIGCONT)  # it still believes that it writes, in its old epoch
     pair.b.kill()
-    expect(page.locator("[data-test=cut]")).to_contain_text("与 B 机失去联系")
-    expect(page.locator("[data-test=cut]")).to_contain_text("A 机为主机", timeout=LIVE_AGAIN_MS)
-    expect(page.locator("[data-test=cut]")).to_contain_text("B 机无应答")
-    expect(page.locator(".link.connected")).to_have_count(0)
-    expect(page.locator(".notes li")).to_have_count(1)
-    page.close()
+    for page in pages:
+        cut = page.locator("[data-test=cut]")
+        expect(cut).to_contain_text("与 B 机失去联系")
+        expect(cut).to_contain_text("A 机数据已过时（不采用）", timeout=LIVE_AGAIN_MS)
+        expect(cut).to_contain_text("B 机无应答")
+    expect(desk.locator(".notes li")).to_have_count(1)
+    assert [url for url in lines if url.startswith(pair.a.base.replace("http", "ws"))] == []
+
+    # Nor after a reload, when nothing is left but what the window remembers.
+    for page in pages:
+        page.reload()
+        expect(page.locator("[data-test=cut]")).to_contain_text("A 机数据已过时")
+        expect(page.locator(".link.connected")).to_have_count(0)
+    expect(desk.locator(".incident")).to_have_count(0)
+    # A new log-in is a new beginning: a centre that was made anew counts from one.
+    desk.goto(f"{pair.a.base}/index.html?switch")
+    desk.fill("input[name=user]", "seat1")
+    desk.fill("input[name=password]", "demo-seat1")
+    desk.keyboard.press("Enter")
+    expect(desk.locator(".link.connected")).to_be_visible(timeout=LIVE_AGAIN_MS)
+    for page in pages:
+        page.close()
+
+
+def test_a_frame_of_an_older_epoch_changes_nothing(browser: Browser, pair: Pair) -> None:
+    """What a replaced writer still had under way."""
+    for user in ("seat1", "crew1", "ed1", "chief"):
+        lines: list[WebSocketRoute] = []
+        page = opened(browser, pair, user)
+        page.route_web_socket("**/api/live", lambda line, lines=lines: hold(line, lines))
+        page.reload()
+        expect(page.locator(".connected").first).to_be_visible()
+        alarms = page.locator("[data-test=no_standby]")
+        lines[-1].send(no_standby(epoch=0))
+        lines[-1].send(json.dumps({"type": "machines", "role": "switching", "machines": []}))
+        expect(page.locator(".banners")).to_contain_text("双机正在切换")  # it came after the other
+        expect(alarms).to_have_count(0)
+        lines[-1].send(no_standby(epoch=1))
+        expect(alarms).to_be_visible()
+        page.close()
+
+
+def hold(line: WebSocketRoute, lines: list[WebSocketRoute]) -> None:
+    """A live line to the server, to which something can be put besides."""
+    line.connect_to_server()
+    lines.append(line)
+
+
+def no_standby(epoch: int) -> str:
+    """The frame of an alarm."""
+    alarm = {"code": "no_standby", "detail": "", "since_ms": 1}
+    change = {"kind": "system", "id": "system", "value": {"alarms": [alarm]}}
+    frame = {"type": "delta", "epoch": epoch, "seq": 10_000, "at_ms": 1}
+    return json.dumps({**frame, "changed": [change], "events": []})
 
 
 SCREENS = (

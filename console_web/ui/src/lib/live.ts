@@ -4,6 +4,7 @@
 import { reactive, readonly, shallowRef } from 'vue'
 import { addresses, base, hearMachines, isHome, openLine, turnTo } from '@/lib/bases'
 import { hearServerTime } from '@/lib/clock'
+import { greatestEpoch, hearEpoch } from '@/lib/epoch'
 import type { Frame, Machines, Session } from '@/lib/frames'
 import { getJson, HttpError } from '@/lib/http'
 import { findMachine, noteRefusal, prepare } from '@/lib/machines'
@@ -45,7 +46,6 @@ export class Live {
   })
   readonly link = readonly(this.linkState)
   private socket: WebSocket | null = null
-  private greatestEpoch = 0
   private heard_ms = 0
   private begun_ms = 0
   private attempts = 0
@@ -97,7 +97,7 @@ export class Live {
       return
     }
     if ('epoch' in frame) {
-      if (frame.epoch < this.greatestEpoch) {
+      if (frame.epoch < greatestEpoch()) {
         // From a writer that was replaced. A whole machine that is so far behind is left.
         if (frame.type === 'welcome') {
           noteRefusal(base())
@@ -105,7 +105,7 @@ export class Live {
         }
         return
       }
-      this.greatestEpoch = frame.epoch
+      hearEpoch(frame.epoch)
     }
     if ('at_ms' in frame && frame.type !== 'delta') hearServerTime(frame.at_ms)
     this.linkState.heard_at_ms = Date.now()
@@ -165,7 +165,7 @@ export class Live {
 
   /** Asks all machines, and goes to the best one that answers. */
   private async seek(): Promise<void> {
-    const found = await findMachine(this.greatestEpoch)
+    const found = await findMachine(greatestEpoch())
     this.retryTimer = 0
     if (found) this.connect(found.url)
     else this.retry(false)
@@ -203,7 +203,7 @@ export class Live {
     if (this.asking || others.length === 0) return
     this.asking = true
     const silent = this.socket
-    const found = await findMachine(this.greatestEpoch, others)
+    const found = await findMachine(greatestEpoch(), others)
     this.asking = false
     const isStill = this.socket === silent && performance.now() - this.heard_ms > SUSPECT_MS
     if (found?.role !== 'active' || !isStill || !silent) return

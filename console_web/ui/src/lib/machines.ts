@@ -12,7 +12,7 @@ const REFUSED_MS = 3000
 /** How fit a machine is for screens, by its role; who is not here serves none. */
 const FITNESS: Record<string, number> = { single: 4, active: 4, standby: 3, switching: 2, blocked: 1 }
 
-/** What each machine answered when it was last asked: a role, or `silent`. */
+/** What each machine answered when it was last asked: a role, `outdated` or `silent`. */
 export const roles = reactive<Record<string, string>>({})
 const refused_ms = new Map<string, number>()
 
@@ -21,10 +21,10 @@ export function noteRefusal(url: string): void {
   refused_ms.set(url, performance.now())
 }
 
-async function askOne(url: string): Promise<Machines | null> {
+async function askOne(url: string, epoch: number): Promise<Machines | null> {
   try {
     const told = await getJson<Machines>(`${url}/api/machines`, ASK_MS)
-    roles[url] = told.role
+    roles[url] = told.epoch < epoch ? 'outdated' : told.role
     hearMachines(told, url)
     return told
   } catch (error) {
@@ -43,10 +43,10 @@ export interface Found {
 /** The best machine that answers and is not behind `epoch`; null when none does. */
 export async function findMachine(epoch: number, only?: readonly string[]): Promise<Found | null> {
   const asked = (only ?? addresses()).map(async (url): Promise<Found | null> => {
-    const told = await askOne(url)
+    const told = await askOne(url, epoch)
     if (!told || !FITNESS[told.role]) return null
-    // A machine that writes in an epoch older than what is shown was deposed and does not know it yet.
-    if (told.epoch < epoch && ['active', 'blocked'].includes(told.role)) return null
+    // It has less than what is shown: deposed and not aware of it yet, or still reading.
+    if (told.epoch < epoch) return null
     const isRefused = performance.now() - (refused_ms.get(url) ?? -REFUSED_MS) < REFUSED_MS
     return isRefused ? null : { url, role: told.role, epoch: told.epoch }
   })
@@ -71,7 +71,7 @@ function firstFit(asked: Promise<Found | null>[]): Promise<(Found | null)[]> {
 
 /** Learns the addresses, and the pass for the other machine, while all is well. */
 export async function prepare(): Promise<void> {
-  await askOne(base())
+  await askOne(base(), 0)
   if (bases.machines.length < 2 || !bases.isOfPair) return
   try {
     keepPass((await postJson<{ pass: string }>(`${base()}/api/pass`, {})).body.pass)

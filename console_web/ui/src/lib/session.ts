@@ -1,6 +1,7 @@
 // Who sits here: log-in, log-out, and which page belongs to which role.
 
 import { apiUrl, base, isHome, keepPass } from '@/lib/bases'
+import { forgetEpoch } from '@/lib/epoch'
 import type { Session } from '@/lib/frames'
 import { getJson, HttpError, postJson } from '@/lib/http'
 
@@ -25,7 +26,9 @@ export function pageOf(session: Session): string {
 }
 
 export async function login(user: string, password: string): Promise<Session> {
-  return (await postJson<Session>(apiUrl('/api/login'), { user, password })).body
+  const session = (await postJson<Session>(apiUrl('/api/login'), { user, password })).body
+  forgetEpoch()
+  return session
 }
 
 export async function logout(): Promise<void> {
