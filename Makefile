@@ -21,7 +21,7 @@ run: setup ## a simulated region, live, on this machine
 	@exec $(VENV)/bin/dispatch120 run --demo $(ARGS)
 
 test: setup-dev ## the whole test suite
-	@$(PY) -m pytest -m "not soak" $(ARGS)
+	@$(PY) -m pytest -m "not soak" -n 2 $(ARGS)
 
 soak: setup-dev ## the long runs
 	@HYPOTHESIS_PROFILE=search $(PY) -m pytest -m soak --timeout=7200 $(ARGS)

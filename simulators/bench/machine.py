@@ -229,7 +229,7 @@ class Machine(Addresses):
 def free_block(rng: random.Random) -> int:
     """The first of a machine's ports, all of which looked free."""
     for _ in range(100):
-        base = rng.randrange(11_000, 31_000, PORTS_A_MACHINE)  # below what the kernel hands out
+        base = rng.randrange(22_000, 31_000, PORTS_A_MACHINE)  # below what the kernel hands out
         if all(_is_free(base + offset) for offset in (*range(7), 50, 51, 100, 110, 120, 200, 220)):
             return base
     raise MachineFailed("no block of ports is free")

@@ -16,8 +16,8 @@ from dispatch.hospital.listener import AdmissionListener
 from dispatch.journal.memory import MemoryJournal
 from simulators.hospitals.his import HisSimulator
 from tests.app.world import World, started, task, until
-from tests.avl.helpers import free_port
 from tests.core.story import H1, H2, HERE, REGISTER, U1
+from tests.ports import free_port
 
 QUICK = FeedPolicy(
     retry_first_ms=5, retry_max_ms=20, reconnect_max_ms=20, ack_limit_s=2.0, connect_limit_s=2.0

@@ -16,8 +16,8 @@ from dispatch.app import parts
 from dispatch.app.commands import app
 from dispatch.app.settings import Settings, SipPart, VehiclesPart
 from dispatch.contracts.errors import BadInput
-from tests.avl.helpers import free_port
 from tests.core.story import REGISTER
+from tests.ports import free_port
 
 SECRET = "a secret of these tests"
 

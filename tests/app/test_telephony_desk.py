@@ -2,7 +2,6 @@
 
 import pytest
 
-from dispatch.app.ports import free_port
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts import gateway as gw
@@ -10,6 +9,7 @@ from dispatch.contracts.words import CallState, SeatState
 from dispatch.journal.memory import MemoryJournal
 from telephony.fake import FakeGateway
 from tests.app.world import SECRET, started, until
+from tests.ports import free_port
 
 FREE = cmd.SetSeat(seat_id="01", state=SeatState.FREE)
 
@@ -149,7 +149,7 @@ async def test_a_gateway_that_is_away_or_frozen_is_an_alarm_until_it_is_back(
     monkeypatch.setattr("telephony.client.SILENCE_S_MAX", 0.5)
     monkeypatch.setattr("telephony.client.WELCOME_TIMEOUT_S", 0.5)
     monkeypatch.setattr("telephony.link.ALIVE_S", 0.1)
-    port = free_port(23_000)
+    port = free_port()
     address = f"tcp:127.0.0.1:{port}"
     async with started(None, "telephony", gateway=address) as world:
         await until(lambda: "gateway_away" in world.state.alarms)

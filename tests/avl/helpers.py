@@ -1,7 +1,6 @@
 """What the tests of this room share: clocks, a core that remembers, a port that is free."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -65,13 +64,6 @@ class Core:
 
     def ids(self) -> list[str]:
         return [envelope.command_id for envelope in self.taken]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:

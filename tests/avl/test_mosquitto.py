@@ -20,7 +20,8 @@ from avl.mosquitto import (
 )
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import UnitId
-from tests.avl.helpers import free_port, until
+from tests.avl.helpers import until
+from tests.ports import free_port
 
 
 def guarded(folder: Path, port: int) -> MosquittoSettings:

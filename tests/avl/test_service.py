@@ -28,7 +28,8 @@ from dispatch.contracts.effects import AlertUnit, IssuedEffect, RecallUnit
 from dispatch.contracts.errors import BadInput, StaleEpoch
 from dispatch.contracts.ids import EffectKey, MissionId, UnitId
 from dispatch.contracts.words import StepSource, UnitStatus
-from tests.avl.helpers import KORLA, Core, WallClock, fix, free_port, running, until
+from tests.avl.helpers import KORLA, Core, WallClock, fix, running, until
+from tests.ports import free_port
 
 A1 = UnitId("A1")
 MISSION = MissionId("I-20260101-1/1")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from tests.console_web.ui_kit import Served, axe_violations, chromium, free_port, sign_in
+from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
+from tests.ports import free_port
 
 SERVER = "tests.console_web.fake_server"
 LIVE_AGAIN_MS = 30_000

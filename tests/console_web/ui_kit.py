@@ -1,9 +1,9 @@
 """What the screens' browser tests share: the built pages, a server process, Chromium."""
 
 import contextlib
+import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +16,7 @@ from typing import Literal
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from console_web import build
+from tests.ports import free_port
 
 # A machine that tests on both its cores is slow to draw; what is asserted is what, not when.
 expect.set_options(timeout=15_000)
@@ -38,15 +39,14 @@ def built_pages() -> Path:
     given = os.environ.get("D120_STATIC")
     if given:
         return Path(given)
-    if not AXE.is_file() or not build.is_built():
-        build.build(slim=False)
+    place = os.open(build.STATIC.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)  # two workers of the suite may ask at once
+        if not AXE.is_file() or not build.is_built():
+            build.build(slim=False)
+    finally:
+        os.close(place)
     return build.STATIC
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 class Served:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from pathlib import Path
@@ -15,30 +14,16 @@ import msgspec
 from failover.settings import Address, ChannelSettings, PairSettings
 from failover.witness import main as witness_main
 from tests.failover.node_main import Config
+from tests.ports import free_port
 
 SECRET = "not-a-secret-but-long-enough"
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class RealPair:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = dict(
-            zip(
-                ("witness", "lan", "cross", "a", "b", "journal-a", "journal-b"),
-                free_ports(7),
-                strict=True,
-            )
-        )
+        names = ("witness", "lan", "cross", "a", "b", "journal-a", "journal-b")
+        self.ports = {name: free_port() for name in names}
         self.running: dict[str, Process] = {}
         self._next = 0
         self.acked: dict[int, tuple[int, int]] = {}

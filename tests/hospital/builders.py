@@ -1,6 +1,5 @@
 """What the tests of the hospital feed share: visits, effects, clocks, one free port."""
 
-import socket
 import time
 
 import msgspec
@@ -88,9 +87,3 @@ def entry(port: int, *, options: str = "") -> HospitalEntry:
         capabilities=(Capability.ED,),
         feed=f"mllp://127.0.0.1:{port}{options}" if port else "",
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

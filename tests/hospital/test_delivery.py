@@ -23,11 +23,11 @@ from tests.hospital.builders import (
     HOSPITAL,
     RealClock,
     entry,
-    free_port,
     issued,
     visit,
     vitals,
 )
+from tests.ports import free_port
 
 PATIENCE = FeedPolicy(
     retry_first_ms=5, retry_max_ms=20, reconnect_max_ms=20, ack_limit_s=0.5, connect_limit_s=1.0

@@ -21,7 +21,7 @@ from dispatch.hospital.mllp import (
     MllpServer,
     frame,
 )
-from tests.hospital.builders import free_port
+from tests.ports import free_port
 
 CLEAN = st.binary(max_size=60).map(lambda data: data.replace(b"\x0b", b"").replace(b"\x1c", b""))
 HOSTILE = st.lists(

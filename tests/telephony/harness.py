@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 import sys
 import tempfile
 import wave
@@ -28,32 +27,11 @@ from telephony.settings import (
     TrunkPeer,
     check,
 )
+from tests.ports import free_ports
 
 SECRET = "a shared secret"
 SEAT_PHONES = 4
 R = TypeVar("R", bound=gw.Wire)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports that are free in a row, for UDP and TCP."""
-    for _ in range(200):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = int(probe.getsockname()[1])
-        if first + count > 65000 or not all(_is_free(first + i) for i in range(count)):
-            continue
-        return first
-    raise RuntimeError("no free ports in a row")
-
-
-def _is_free(port: int) -> bool:
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True
 
 
 def settings(folder: Path, *, workers: int = 2, **overrides: object) -> GatewaySettings:

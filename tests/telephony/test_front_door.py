@@ -15,10 +15,10 @@ from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from telephony.activity import Activity
 from telephony.settings import FloodSettings, GatewaySettings, TlsSettings, TrunkPeer, check
+from tests.ports import free_ports
 from tests.telephony.harness import (
     Gateway,
     connected,
-    free_ports,
     gateway,
     running,
     seat,

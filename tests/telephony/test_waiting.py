@@ -9,7 +9,8 @@ import numpy as np
 from dispatch.contracts import gateway as gw
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
-from tests.telephony.harness import Core, connected, dial, free_ports, gateway, loudness, seat
+from tests.ports import free_ports
+from tests.telephony.harness import Core, connected, dial, gateway, loudness, seat
 from tests.telephony.listening import CALLER_HZ, GUEST_HZ, SEAT_HZ, ended_with, mono, story
 
 TOLD_HZ, FIRST_HZ, SECOND_HZ = 500, 620, 820

@@ -13,7 +13,7 @@ from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import passes
 from telephony.clock import SystemClock
 from telephony.settings import BrowserSettings, GatewaySettings
-from tests.telephony.harness import free_ports
+from tests.ports import free_ports
 
 SECRET = "a-secret-of-the-browsers-phones-0"
 ORIGIN = "http://127.0.0.1:8120"

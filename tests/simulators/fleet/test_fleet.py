@@ -19,7 +19,8 @@ from dispatch.contracts.words import MISSION_STEPS, UnitStatus
 from simulators.fleet.faults import NONE, Faults
 from simulators.fleet.runner import Fleet, FleetSettings
 from simulators.fleet.vehicle import Vehicle
-from tests.avl.helpers import KORLA, WallClock, fix, free_port, running, until
+from tests.avl.helpers import KORLA, WallClock, fix, running, until
+from tests.ports import free_port
 from tests.simulators.fleet.centre import Centre, Straight
 
 SCENE = fix(north_m=3000, east_m=800).position

@@ -21,7 +21,8 @@ from dispatch.contracts.ids import UnitId
 from dispatch.contracts.words import MISSION_STEPS, UnitStatus
 from simulators.fleet.faults import NONE
 from simulators.fleet.runner import Fleet, FleetSettings
-from tests.avl.helpers import WallClock, free_port, running, until
+from tests.avl.helpers import WallClock, running, until
+from tests.ports import free_port
 from tests.simulators.fleet.centre import Centre
 from tests.simulators.fleet.test_fleet import HOSPITAL, PACE, SCENE, vehicles
 

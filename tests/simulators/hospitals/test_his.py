@@ -31,10 +31,10 @@ from tests.hospital.builders import (
     HOSPITAL,
     RealClock,
     entry,
-    free_port,
     issued,
     visit,
 )
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 
