@@ -25,10 +25,10 @@ async def bench(*arguments: str) -> dict[str, Any]:
 
 
 async def test_the_chains_waits_are_measured_in_the_browser() -> None:
-    found = await bench("chain", "--vehicles", "12", "--runs", "2")
+    found = await bench("chain", "--vehicles", "12", "--runs", "1")
     for key in ("pop_ms", "tablet_ms", "card_ms", "number_ms"):
         assert set(found[key]) == {"n", "p50", "p95", "p99"}
-        assert found[key]["n"] == 2
+        assert found[key]["n"] == 1
         assert found[key]["p50"] >= 0
     assert found["vehicles"] == 12
 

@@ -229,7 +229,7 @@ async def test_one_visits_errors_do_not_hold_up_the_others() -> None:
             await delivery.send(issued(FeedKind.BOARDED, of, seq=n), of, entry(server.port))
         await reports.wait(30)
     assert list(reports.failed) == ["0:0"]
-    assert reports.order[-1] == "0:0"
+    assert reports.order[0] != "0:0"  # which was sent first: others went past it
 
 
 async def test_a_message_that_alone_is_never_answered_is_given_up_while_others_are() -> None:
