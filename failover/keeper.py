@@ -193,6 +193,8 @@ class Keeper:
             self._beat_at_ms = now_ms + self.times.beat_ms
             yield from self._beats(now_ms)
         yield from self._channel_alarms(now_ms)
+        stuck = self.role is Role.ACTIVE and self._unproven_ms > self.times.stuck_ms
+        yield from self._alarm("journal_stuck", on=stuck)
         match self.role:
             case Role.STARTING:
                 if self._ask_due(now_ms):

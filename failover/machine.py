@@ -52,6 +52,8 @@ TICK_S = 0.025
 RETRY_S = 0.1
 CANCEL_S = 0.2
 WATCH_S = 0.25
+PROBE_MS = 3_000
+"""So often a journal that took nothing for long is tried."""
 FLOW_S = 2.0
 """Without a byte of replication for so long, the other channel is tried."""
 INBOX_MAX = 10_000
@@ -68,6 +70,12 @@ class PairApp(Protocol):
 
     async def fold(self, entries: Sequence[Entry]) -> None:
         """As the follower: these records follow on the last ones; take them into memory."""
+        ...
+
+    async def restore(self) -> Entry | None:
+        """At the start: the last record that is in memory before anything is folded, by a snapshot;
+        None: there is none, `fold` starts with the first record.
+        """
         ...
 
     async def forget(self) -> None:
@@ -216,7 +224,13 @@ class PairMachine:
     def appending(self) -> Iterator[None]:
         """Put it around an append to this machine's journal: one that hangs, or fails again and
         again, lets the other machine take over.
+
+        Raises:
+            JournalUnavailable: they have failed for so long that none is tried for the moment: each
+                ends a server whose disk is full, and the other machine may need what it has.
         """
+        if self._stuck:
+            raise JournalUnavailable("this machine's journal takes nothing: is its disk full?")
         if self._unproven_since_ms is None:
             self._unproven_since_ms = monotonic_ms()
         yield
@@ -228,6 +242,10 @@ class PairMachine:
     def _unproven_ms(self) -> int:
         since_ms = self._unproven_since_ms
         return 0 if since_ms is None else monotonic_ms() - since_ms
+
+    @property
+    def _stuck(self) -> bool:
+        return self._unproven_ms() > self.settings.times.stuck_ms
 
     def may_answer(self) -> bool:
         """Whether what was committed before may be told again at this moment."""
@@ -277,6 +295,8 @@ class PairMachine:
     async def run(self) -> None:
         """Hold the journal, fold what it has, take part."""
         await self.replication.hold()
+        self._folded = await self.app.restore()
+        await self._check_folded()
         await self._fold_own()
         last = self._folded
         settings = self.settings
@@ -537,12 +557,14 @@ class PairMachine:
 
     async def _watch(self) -> None:
         """A server that was started anew knows nothing of the pair: hold it, go on as before."""
-        known = ""
+        known, probed_ms = "", 0
         while True:
             await asyncio.sleep(WATCH_S)
             try:
                 known = await self._watched(known)
-                if self._unproven_since_ms is not None and self._keeper().writes:
+                due = not self._stuck or monotonic_ms() - probed_ms >= PROBE_MS
+                if self._unproven_since_ms is not None and self._keeper().writes and due:
+                    probed_ms = monotonic_ms()
                     await self.replication.touch()
                     self._proven()
             except JournalUnavailable as fault:

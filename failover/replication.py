@@ -127,7 +127,8 @@ class Replication:
             if int(stored or 0) > epoch:
                 raise StaleEpoch(f"epoch {epoch} is older than the journal's {int(stored or 0)}")
             await self._client.replicaof("NO", "ONE")
-            await self._client.hset(f"{self._key}:head", "epoch", str(epoch))
+            if int(stored or 0) < epoch:  # again: a full disk must still give what it has
+                await self._client.hset(f"{self._key}:head", "epoch", str(epoch))
             await self._command(
                 *("ACL", "SETUSER", _USER, "reset", "on", f">{self._derived(str(epoch))}"),
                 *("+psync", "+replconf", "+ping"),

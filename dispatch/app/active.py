@@ -19,6 +19,7 @@ from avl.service import AvlHooks, AvlService, AvlSettings
 from avl.tracks import TrackWriter
 from dispatch.app.allocation import AllocationDesk
 from dispatch.app.clock import SystemIds
+from dispatch.app.disk_room import DiskRoom
 from dispatch.app.facts import fence_tasks
 from dispatch.app.feeds import FeedDesk
 from dispatch.app.ground import Ground
@@ -266,10 +267,14 @@ class ActiveRooms:
     async def _tick(self) -> None:
         settings, sequencer = self._ground.settings, self._ground.sequencer
         presence = Presence(round(settings.queue.away_after_s * 1000))
+        room = DiskRoom(settings.data_path)
         while True:
             await asyncio.sleep(TICK_S)
             try:
                 await self.give("tick", Tick())
+                stands = "disk_low" in sequencer.state.alarms
+                if (alarm := room.due(stands=stands, node=settings.node)) is not None:
+                    await self.give("disk", alarm)
                 watching, now_ms = self._viewers(), self._ground.clock.monotonic_ms()
                 for command in presence.look(sequencer.state, watching, now_ms):
                     await self.give("presence", command)

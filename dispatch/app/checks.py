@@ -14,6 +14,7 @@ from avl.region.pack import load_region
 from console_web.server.deps import STATIC_FOLDER
 from dispatch.app import certificates
 from dispatch.app.browser_phones import LOOPBACK, browser_settings
+from dispatch.app.disk_room import DISK_LOW_MIB
 from dispatch.app.parts import runtime_path
 from dispatch.app.ports import is_free
 from dispatch.app.settings import Settings
@@ -28,7 +29,6 @@ PROGRAMS = {
     "setpriv": "ends children with their parent; apt-get install util-linux",
 }
 OPEN_FILES_MIN = 1024
-DISK_FREE_MIN_MIB = 500
 CERTIFICATE_DAYS_MIN = 30
 
 
@@ -176,12 +176,12 @@ def _data(settings: Settings) -> CheckFinding:
     while not folder.exists():
         folder = folder.parent
     free_mib = shutil.disk_usage(folder).free // 1024**2
-    ok = os.access(folder, os.W_OK) and free_mib >= DISK_FREE_MIN_MIB
+    ok = os.access(folder, os.W_OK) and free_mib >= DISK_LOW_MIB
     return CheckFinding(
         ok=ok,
         what="data folder",
         detail=f"{settings.data_dir}, {free_mib} MiB free",
-        mend="" if ok else f"make it writable, with {DISK_FREE_MIN_MIB} MiB free",
+        mend="" if ok else f"make it writable, with {DISK_LOW_MIB} MiB free",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from dispatch.contracts.commands import Refused
 from dispatch.contracts.events import (
     CallOffered,
     CallOutStarted,
@@ -43,6 +44,16 @@ class Snapshot(msgspec.Struct, kw_only=True):
     chain: str
     seen: list[tuple[CommandId, Known]]
     state: msgspec.Raw
+
+
+def quarantined(command_id: CommandId, fault: str) -> Refused:
+    """The answer to a command that was set aside."""
+    return Refused(command_id=command_id, code="quarantined", detail=plain(fault)[:500])
+
+
+def plain(text: str) -> str:
+    """Text that JSON can hold, whatever broke."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def created_by(record: Record) -> str:

@@ -20,6 +20,7 @@ OF_THE_STANDBY = (
     "witness_unseeded",
     "cannot_take_over",
     "disk_behind",
+    "disk_low",
     "copies_behind",
 )
 TROUBLE = "standby_trouble"

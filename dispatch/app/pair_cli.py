@@ -43,7 +43,7 @@ def words(status: Status) -> list[str]:
     """A status for people."""
     role = {
         "active": "active: this machine writes",
-        "blocked": "BLOCKED: neither the other machine nor the witness answers",
+        "blocked": "BLOCKED: its disk takes nothing, or neither standby nor witness answers",
         "following": "standby: this machine follows",
         "candidate": "cut off: asks the witness to take over",
         "opening": "takes over now",

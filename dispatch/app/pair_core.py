@@ -11,6 +11,7 @@ import structlog
 from console_web.server.frames import Machine, Machines
 from dispatch.app.active import ActiveRooms
 from dispatch.app.clock import SystemClock
+from dispatch.app.disk_room import DiskRoom
 from dispatch.app.follower import FollowerRooms
 from dispatch.app.ground import Ground, load_ground
 from dispatch.app.pair import PairJournal
@@ -52,6 +53,7 @@ VIEWERS = "viewers"
 VIEWERS_S = 1.0
 VIEWERS_OLD_MS = 3_500
 LOOK_S = 0.1
+SNAPSHOT_LOOK_S = 2.0
 ALARMS_S = 0.5
 ALARM_AFTER_MS = 1_000
 """What is over sooner is no alarm: every switch has a moment without a standby."""
@@ -94,6 +96,7 @@ class PairCore:
             has_left=lambda: self.machine.has_left,
         )
         self.machine.courier.answer_with(VIEWERS, self._viewers_came)
+        self._room = DiskRoom(settings.data_path)
         self._codec = Codec()
         self._newest: Entry | Record | None = None
         """What memory ends with, as it came: from the journal, or on its way there."""
@@ -102,6 +105,7 @@ class PairCore:
         self._turned = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._commands = 0
+        self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load what a takeover must not wait for."""
@@ -151,6 +155,7 @@ class PairCore:
             tasks.create_task(self._tell_viewers(), name="pair-viewers")
             tasks.create_task(self._accounts.run(), name="pair-accounts")
             tasks.create_task(self._files.run(), name="pair-files")
+            tasks.create_task(self._keep_snapshots(), name="pair-snapshots")
             tasks.create_task(self._say_ready(), name="ready")
 
     async def _say_ready(self) -> None:
@@ -166,7 +171,9 @@ class PairCore:
         return keeper is not None and keeper.said_role in ("active", "following")
 
     async def close(self) -> None:
-        """Let go."""
+        """Leave a snapshot for a quick start, and let go."""
+        if self.sequencer.state.seq:
+            await self.sequencer.snapshot()
         await self.journal.close()
         self._high_water.close()
 
@@ -179,8 +186,31 @@ class PairCore:
         self._newest = entries[-1]
         self._high_water.note(records[-1].seq, records[-1].chain)
 
+    async def restore(self) -> Entry | None:
+        """See `PairApp`: the state is a snapshot's; the screens' history is read beside."""
+        seq = await self.sequencer.restore()
+        if not seq:
+            return None
+        self._showing.begin_with(self.sequencer.state)
+        self._reading = self._tasks.create_task(
+            self._showing.read_history(lambda after: self._engine.read(after_seq=after)),
+            name="history",
+        )
+        stored = await anext(self._engine.read_stored(after_seq=seq - 1))
+        self._newest = entry = Entry(stored.epoch, stored.seq, stored.raw)
+        return entry
+
+    async def _keep_snapshots(self) -> None:
+        """As the follower; the writer's sequencer keeps its own."""
+        while True:
+            await asyncio.sleep(SNAPSHOT_LOOK_S)
+            if not self.journal.writes and self.sequencer.snapshot_is_old:
+                await self.sequencer.snapshot()
+
     async def forget(self) -> None:
         """See `PairApp`: begin before the first record."""
+        if self._reading is not None:
+            self._reading.cancel()
         await self._stop_writing()
         self.sequencer.forget()
         self._newest = None
@@ -300,6 +330,8 @@ class PairCore:
             return Machines(node=node, role="starting", epoch=shown)
         status = self.machine.status()
         role = _ROLES.get(status.role, "switching")
+        if "journal_stuck" in status.alarms:
+            role = "blocked"
         writer = {"active": node, "blocked": node, "standby": pair.peer}.get(role, "")
         return Machines(
             node=node,
@@ -327,7 +359,8 @@ class PairCore:
         return self.hub.history.digest_of(path)
 
     def _alarms(self) -> set[str]:
-        return {*self.machine.alarms, *self._files.alarms}
+        low = not self.journal.writes and self._room.low()  # the writer's desks tell their own
+        return {*self.machine.alarms, *self._files.alarms, *(["disk_low"] if low else ())}
 
     async def _keep_alarms(self) -> None:
         """The journal's alarms of the pair are what this machine finds, within half a second."""

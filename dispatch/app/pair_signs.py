@@ -40,9 +40,8 @@ class PairSigns(Collector):
             return parts
         if self._rooms() is None:
             del parts["sequencer"]
-        able = status.role == "active" or (
-            status.role == "following" and any(status.channels.values())
-        )
+        writes = status.role == "active" and "journal_stuck" not in status.alarms
+        able = writes or (status.role == "following" and any(status.channels.values()))
         alarms = " ".join(status.alarms)
         parts["pair"] = PartHealth(
             ok=able and not alarms, needed=not able, detail=f"{status.role} {alarms}".strip()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
-from dispatch.app.known import Known, Memory
+from dispatch.app.known import Known, Memory, plain, quarantined
 from dispatch.app.metrics import SequencerMetrics
 from dispatch.contracts.commands import (
     Accepted,
@@ -141,13 +141,18 @@ class Sequencer:
 
     # ---- start
 
-    async def recover(self) -> None:
-        """Fold the journal, from the newest snapshot that can be read."""
+    async def restore(self) -> int:
+        """Begin with the newest snapshot that can be read and is of this journal; its seq, or 0."""
         loaded = await self._snapshots.load()
         last = await self._journal.last()
         if loaded is not None and last is not None and loaded[0] <= last.seq:
             await self._memory.restore(loaded[1], self._journal)
             self._snapshot_seq = self.state.seq
+        return self.state.seq
+
+    async def recover(self) -> None:
+        """Fold the journal, from the newest snapshot that can be read."""
+        await self.restore()
         async for record in self._journal.read(after_seq=self.state.seq):
             self._memory.learn(record)
         log.info("recovered", seq=self.state.seq, epoch=self.state.epoch)
@@ -250,7 +255,7 @@ class Sequencer:
                     self._busy_since_ms = self._clock.monotonic_ms()
                     await self._commit_batch(batch)
                     self._busy_since_ms = None
-                if self.state.seq - self._snapshot_seq >= SNAPSHOT_RECORDS:
+                if self.snapshot_is_old:
                     await self.snapshot()
         finally:
             self._end("the writer has ended")
@@ -299,7 +304,7 @@ class Sequencer:
         command_id = envelope.command_id
         known = group.known.get(command_id) or self._memory.seen.get(command_id)
         if known is not None and known.fault:
-            return _quarantined(command_id, known.fault)
+            return quarantined(command_id, known.fault)
         if known is not None:
             return Accepted(
                 command_id=command_id,
@@ -320,8 +325,8 @@ class Sequencer:
             )
         except Exception as fault:
             log.exception("command_quarantined", command=type(envelope.body).__name__)
-            self._set_aside(group, envelope, _plain(repr(fault)))
-            return _quarantined(command_id, repr(fault))
+            self._set_aside(group, envelope, plain(repr(fault)))
+            return quarantined(command_id, repr(fault))
         return Accepted(
             command_id=command_id,
             seq=group.state.seq,
@@ -422,6 +427,11 @@ class Sequencer:
 
     # ---- snapshots
 
+    @property
+    def snapshot_is_old(self) -> bool:
+        """Whether a new one is due."""
+        return self.state.seq - self._snapshot_seq >= SNAPSHOT_RECORDS
+
     async def snapshot(self) -> None:
         """Save the committed state; a failure costs only start-up time and is logged."""
         seq = self._snapshot_seq = self.state.seq
@@ -436,12 +446,3 @@ def _fail(answers: Sequence["asyncio.Future[CommandResult]"], fault: Dispatch120
     for answer in answers:
         if not answer.done():
             answer.set_exception(type(fault)(*fault.args))
-
-
-def _quarantined(command_id: CommandId, fault: str) -> Refused:
-    return Refused(command_id=command_id, code="quarantined", detail=_plain(fault)[:500])
-
-
-def _plain(text: str) -> str:
-    """Text that JSON can hold, whatever broke."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -84,6 +84,10 @@ class LightCore:
         for entry in entries:
             self._learn(self._codec.decode(entry.raw))
 
+    async def restore(self) -> Entry | None:
+        """See `PairApp`: no snapshots here."""
+        return None
+
     async def forget(self) -> None:
         """Begin again."""
         self._seq, self._chain, self._place = 0, CHAIN_START, {}

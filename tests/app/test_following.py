@@ -15,6 +15,7 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.errors import InvariantBroken, JournalUnavailable
 from dispatch.contracts.events import Record
 from dispatch.journal.memory import MemoryJournal
+from dispatch.journal.snapshot import MemorySnapshotStore
 from tests.app.centre import (
     StepClock,
     TroubledJournal,
@@ -159,3 +160,43 @@ async def test_screens_keep_the_newer_while_history_is_read_again() -> None:
     assert hub.state == writer.state
     assert hub.state is not shown
     assert [line.incident_id for line in hub.history.search("", 10, PROTOCOLS)] == incidents
+
+
+async def test_a_snapshot_is_shown_at_once_and_the_history_before_it_is_read_beside() -> None:
+    journal, writer = await a_history()
+    records = await records_of(journal)
+    nothing: Any = SimpleNamespace(all=list, etas=dict)
+    hub = ScreenHub(clock=StepClock(), live=nothing, etas=nothing, protocols=PROTOCOLS)
+    looking: Any = SimpleNamespace(state=None)
+    snapshots = MemorySnapshotStore()
+    before = a_sequencer(journal, snapshots)
+    before.follow(records[:-1])
+    await before.snapshot()
+
+    again, showing = a_sequencer(journal, snapshots), Showing(hub, looking)
+    again.on_commit(showing.committed)
+    assert await again.restore() == len(records) - 1
+    showing.begin_with(again.state)
+    assert hub.state.incidents == before.state.incidents != {}
+    assert hub.history.search("", 10, PROTOCOLS) == []
+    reading = asyncio.ensure_future(
+        showing.read_history(lambda after: journal.read(after_seq=after))
+    )
+    again.follow(records[-1:])  # goes on meanwhile
+    await asyncio.wait_for(reading, 10)
+    assert hub.state == writer.state
+    [line] = hub.history.search("", 10, PROTOCOLS)
+    assert hub.history.seqs(line.incident_id)[-1] == len(records)
+    assert again.state == writer.state
+
+
+async def test_a_snapshot_of_another_history_is_none() -> None:
+    (journal, _), (other, _) = await a_history(), await a_history()
+    snapshots = MemorySnapshotStore()
+    stranger = a_sequencer(other, snapshots)
+    async with writing(other) as writer:
+        accepted(await writer.submit(opening("only there")))
+    records = await records_of(other)
+    stranger.follow(records)
+    await stranger.snapshot()
+    assert await a_sequencer(journal, snapshots).restore() == 0

@@ -22,8 +22,8 @@ def test_the_writer_raises_and_clears_its_own() -> None:
 
 
 def test_the_standby_raises_its_trouble_under_its_own_name_and_touches_no_other() -> None:
-    found = {"witness_away", "cannot_take_over", "channel_silent/lan"}
-    wanted = {"+standby_trouble/witness_away", "+standby_trouble/cannot_take_over"}
+    found = {"witness_away", "disk_low", "channel_silent/lan"}
+    wanted = {"+standby_trouble/witness_away", "+standby_trouble/disk_low"}
     assert due(found, {"no_standby", "witness_away"}, writes=False) == wanted
     standing = {"standby_trouble/witness_away", "witness_away"}
     assert due(set(), standing, writes=False) == {"-standby_trouble/witness_away"}

@@ -44,6 +44,9 @@ class ToyApp:
             assert entry.seq == len(self.entries) + 1, (entry, len(self.entries))
             self.entries.append(entry)
 
+    async def restore(self) -> Entry | None:
+        return None
+
     async def forget(self) -> None:
         self.forgets += 1
         self.entries = []

@@ -12,6 +12,7 @@ from failover.happened import (
     Opened,
     Quiet,
     Role,
+    SetAlarm,
     Tick,
     ToPeer,
     ToWitness,
@@ -114,7 +115,9 @@ def test_a_writer_whose_journal_is_stuck_lets_the_other_one_take_over() -> None:
 def test_a_stuck_writer_that_is_alone_stays() -> None:
     driven = Driven()
     driven.keeper.writer.isr = driven.keeper.writer.possible = driven.keeper.writer.alone
+    driven.now_ms += 5_000  # nothing of the other machine
     assert said(driven, unproven_ms=60_000) == ({"active"}, True)
+    assert SetAlarm(code="journal_stuck", on=False) in driven.say(Tick())
 
 
 def shrinks(done: list[AnyDo]) -> bool:

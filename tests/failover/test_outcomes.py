@@ -142,11 +142,10 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> None:
-    with (folder / "filler").open("wb") as file:
+    with (folder / "filler").open("wb", buffering=0) as file:
         try:
-            while True:
-                file.write(b"x" * 65536)
-                file.flush()
+            while file.write(b"x" * 65536):
+                pass
         except OSError:
             return
 
@@ -160,6 +159,27 @@ async def test_a_writer_whose_disk_is_full_lets_the_other_one_take_over(tmp_path
             await pair.until_acknowledged(10)
             fill(disk)
             await pair.until("b", role="active", alarm="no_standby")
+            await pair.until_acknowledged(20)
+            (disk / "filler").unlink()
+            await ends_well(pair)
+
+
+@pytest.mark.soak
+async def test_a_standby_that_comes_takes_over_from_a_writer_alone_whose_disk_is_full(
+    tmp_path: Path,
+) -> None:
+    """It lacks what was acknowledged without it, and gets it from the full machine."""
+    with small_disk(tmp_path / "a" / "journal", 16) as disk:
+        async with Nets() as nets, LightPair(nets, tmp_path) as pair:
+            await pair.let_write("a")
+            await pair.start_client()
+            await pair.kill("b")
+            await pair.until("a", role="active", in_sync=("a",))
+            await pair.until_acknowledged(50)
+            fill(disk)
+            await pair.until("a", alarm="journal_stuck")
+            await pair.start("b")
+            await pair.until("b", role="active")
             await pair.until_acknowledged(20)
             (disk / "filler").unlink()
             await ends_well(pair)

@@ -28,7 +28,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[RealPair]:
 
 async def writer(pair: RealPair) -> tuple[str, str]:
     """Who writes and who follows, once both are in sync."""
-    for _ in range(200):
+    for _ in range(600):
         for node, other in (("a", "b"), ("b", "a")):
             status = await pair.status(node)
             if status.get("role") == "active" and status["in_sync"] == BOTH:

@@ -241,6 +241,29 @@ def test_a_mark_opened_again_never_overwrites_its_newest(tmp_path: Path) -> None
         assert b"2" * 64 in raw
 
 
+def test_a_disk_that_takes_no_mark_leaves_it_lower_and_fails_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed is committed; a mark may lag behind it."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "highwater"
+    with HighWater(path) as mark:
+        mark.note(1, "1" * 64)
+        with monkeypatch.context() as disk:
+            disk.setattr("os.pwrite", full)
+            disk.setattr("os.fdatasync", full)
+            mark.note(2, "2" * 64)
+            mark.sync()
+            assert "No space" in mark.trouble
+        assert read_high_water(path) == (1, "1" * 64)
+        mark.note(3, "3" * 64)
+        assert mark.trouble == ""
+    assert read_high_water(path) == (3, "3" * 64)
+
+
 def stored(name: str, content: bytes, folder: Path | None) -> RecordingStored:
     if folder is not None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
