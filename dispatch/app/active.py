@@ -9,7 +9,6 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import assert_never
 
-import httpx
 import structlog
 from msgspec.structs import replace
 
@@ -24,7 +23,7 @@ from dispatch.app.facts import fence_tasks
 from dispatch.app.feeds import FeedDesk
 from dispatch.app.ground import Ground
 from dispatch.app.links import gateway_id, other_brokers, tcp_link
-from dispatch.app.locating import OPERATOR_CONNECTIONS, locating_desk
+from dispatch.app.locating import locating_desk
 from dispatch.app.presence import Presence
 from dispatch.app.queue_settings import plan_of
 from dispatch.app.sequencer import SYSTEM_ACTOR, Commit
@@ -80,9 +79,8 @@ class ActiveRooms:
             ids=ids,
             protocols=ground.protocols,
         )
-        self._operator_http = httpx.AsyncClient(limits=OPERATOR_CONNECTIONS)
         self.locating = locating_desk(
-            settings, port=port, ids=ids, looking=ground.looking, client=self._operator_http
+            settings, port=port, ids=ids, looking=ground.looking, client=ground.operators
         )
         self.telephony, *self._drained = self._telephony(epoch)
         self.avl = AvlService(
@@ -221,23 +219,20 @@ class ActiveRooms:
         settings, clock = self._ground.settings, self._ground.clock
         plan = plan_of(settings.queue, settings.seats)
         listener = AdmissionListener(clock=clock, admit=self.feeds.admit)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                await self._give_first("register", LoadRegister(register=self._ground.register))
-                await self._give_first("seats", ConfigureSeats(plan=plan))
-                for command in first:
-                    await self._give_first("journal", command)
-                self._perform_again()
-                tasks.create_task(self.allocation.run(), name="allocation")
-                for desk in (self.telephony, *self._drained):
-                    tasks.create_task(desk.run(), name="telephony")
-                tasks.create_task(self.locating.run(), name="locating")
-                tasks.create_task(self.vehicles.run(), name="vehicles")
-                server = listener.server(host=settings.feed.host, port=settings.feed.port)
-                tasks.create_task(self.feeds.run(self._delivery, server), name="feeds")
-                tasks.create_task(self._tick(), name="tick")
-        finally:
-            await self._operator_http.aclose()
+        async with asyncio.TaskGroup() as tasks:
+            await self._give_first("register", LoadRegister(register=self._ground.register))
+            await self._give_first("seats", ConfigureSeats(plan=plan))
+            for command in first:
+                await self._give_first("journal", command)
+            self._perform_again()
+            tasks.create_task(self.allocation.run(), name="allocation")
+            for desk in (self.telephony, *self._drained):
+                tasks.create_task(desk.run(), name="telephony")
+            tasks.create_task(self.locating.run(), name="locating")
+            tasks.create_task(self.vehicles.run(), name="vehicles")
+            server = listener.server(host=settings.feed.host, port=settings.feed.port)
+            tasks.create_task(self.feeds.run(self._delivery, server), name="feeds")
+            tasks.create_task(self._tick(), name="tick")
 
     def _perform_again(self) -> None:
         """What was ordered and never settled: outside, its key keeps it from being done twice."""

@@ -15,7 +15,7 @@ import structlog
 from dispatch.app import journal_alarms
 from dispatch.app.active import ActiveRooms
 from dispatch.app.clock import SystemClock
-from dispatch.app.ground import load_ground
+from dispatch.app.ground import Ground, load_ground
 from dispatch.app.logs import log_to_stderr
 from dispatch.app.pair_core import PairCore
 from dispatch.app.parts import journal_url
@@ -63,6 +63,8 @@ class Core:
             settings.core,
         )
 
+        self._ground: Ground | None = None
+
     async def start(self) -> None:
         """Recover, load the region, become the writer, and build the desks."""
         sequencer, settings = self.sequencer, self.settings
@@ -72,6 +74,7 @@ class Core:
         )
         self._first = await self._found_in_journal()
         epoch = await self.journal.claim_epoch(settings.node)
+        self._ground = ground
         self.rooms = ActiveRooms(ground, epoch, each_tick=self._sync)
         self.hub, self.looking = ground.hub, ground.looking
         async for record in self.journal.read():
@@ -127,6 +130,8 @@ class Core:
     async def close(self) -> None:
         """Leave a snapshot for a quick start, and let go."""
         await self.sequencer.snapshot()
+        if self._ground is not None:
+            await self._ground.close()
         await self.journal.close()
         self._high_water.close()
 

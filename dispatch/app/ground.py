@@ -5,6 +5,8 @@ are, the screens' hub. Made once, before anybody takes over: nothing of it has t
 import asyncio
 from dataclasses import dataclass
 
+import httpx
+
 from avl.eta import EtaBoard
 from avl.filters import FilterLimits
 from avl.live import LiveTable
@@ -14,6 +16,7 @@ from avl.roads.engine import open_road_graph
 from console_web.server.hub import ScreenHub
 from console_web.server.metrics import WebMetrics
 from dispatch.app.demo import with_feeds
+from dispatch.app.locating import OPERATOR_CONNECTIONS
 from dispatch.app.looking import Looking
 from dispatch.app.sequencer import Sequencer
 from dispatch.app.settings import Settings
@@ -40,6 +43,14 @@ class Ground:
     etas: EtaBoard
     looking: Looking
     hub: ScreenHub
+    operators: httpx.AsyncClient
+    """To the mobile operators. The first one in a process reads every certificate authority and a
+    dozen modules: 50 to 500 ms in which nobody is heard.
+    """
+
+    async def close(self) -> None:
+        """Let go."""
+        await self.operators.aclose()
 
 
 async def load_ground(
@@ -80,4 +91,5 @@ async def load_ground(
             protocols=protocols,
             metrics=WebMetrics(registry=sequencer.metrics.registry),
         ),
+        operators=await asyncio.to_thread(httpx.AsyncClient, limits=OPERATOR_CONNECTIONS),
     )

@@ -106,6 +106,7 @@ class PairCore:
         self._writing: asyncio.Task[None] | None = None
         self._commands = 0
         self._reading: asyncio.Task[None] | None = None
+        self._loaded = False
 
     async def start(self) -> None:
         """Load what a takeover must not wait for."""
@@ -115,6 +116,7 @@ class PairCore:
             clock=self.clock,
             protocols=self.protocols,
         )
+        self._loaded = True
         self.hub = self.ground.hub
         self._showing = Showing(self.hub, self.ground.looking)
         self.hub.machines = self.machines
@@ -174,6 +176,8 @@ class PairCore:
         """Leave a snapshot for a quick start, and let go."""
         if self.sequencer.state.seq:
             await self.sequencer.snapshot()
+        if self._loaded:
+            await self.ground.close()
         await self.journal.close()
         self._high_water.close()
 
