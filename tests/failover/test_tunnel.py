@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from failover.settings import Address, PairSettings
-from tests.failover.real_pair import RealPair, free_ports
+from tests.failover.real_pair import RealPair
 from tests.failover.test_real_pair import writer
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "runbook" / "pair-start.md"
@@ -40,8 +41,7 @@ class Tunnelled(RealPair):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        names = ("near-a", "near-b", "far-a", "far-b")
-        self.ports |= dict(zip(names, free_ports(4), strict=True))
+        self.ports |= {name: free_port() for name in ("near-a", "near-b", "far-a", "far-b")}
         self.tunnels: dict[str, Process] = {}
         for node in ("a", "b"):
             self.certificate(node)
