@@ -11,6 +11,8 @@ from simulators.callers import messages as say
 
 EVENTS_KEPT_MAX = 10_000
 LEAVE_TIMEOUT_S = 5.0
+READY_S = 60.0
+"""A busy machine starts a process late."""
 LINE_BYTES_MAX = 1_000_000
 
 E = TypeVar("E", bound=say.Line)
@@ -44,7 +46,7 @@ class AgentProcess:
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self._reader = asyncio.ensure_future(self._read(self._process))
-        self.port = (await self.expect(say.Ready)).port
+        self.port = (await self.expect(say.Ready, timeout_s=READY_S)).port
         return self
 
     async def __aexit__(self, *_: object) -> None:
