@@ -71,6 +71,13 @@ def test_an_eta_that_nobody_renews_goes_grey_and_says_how_old_it_is(board: Page)
     expect(board.locator("li.row").first.locator(".left.stale")).to_have_count(0)
 
 
+def test_a_board_that_has_heard_nothing_does_not_say_that_nobody_comes(board: Page) -> None:
+    board.route_web_socket("**/api/live", lambda _: None)  # opened, and silent
+    board.reload()
+    expect(board.locator(".empty")).to_have_text("连接中")
+    expect(board.locator("[data-test=expected]")).to_have_text("–")
+
+
 def test_a_dead_server_is_seen_and_the_board_comes_back(board: Page, served: Served) -> None:
     assert axe_violations(board) == []
     port = served.port

@@ -70,6 +70,7 @@ def test_a_seat_is_seen_through_its_states(monitor: Page, seat: Page, server: Se
     expect(seat.locator(".pop.answered")).to_be_visible()
     seat.keyboard.press("F8")
     expect(card).to_contain_text("空闲")
+    expect(seat.locator(".seat.free")).to_be_visible()  # what F6 does hangs on what the seat knows
     seat.keyboard.press("F6")
     expect(card).to_contain_text("暂停")
     expect(card).to_contain_text("休息")

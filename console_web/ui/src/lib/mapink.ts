@@ -195,7 +195,7 @@ export class Painter {
     context.drawImage(bitmap, x - half, y - half, SIZE_NEAR_PX, SIZE_NEAR_PX)
     if (!unit.label) return
     context.font = FONT
-    label(context, unit.label, [x, y + 30], ink.text, ink.halo)
+    label(context, unit.label, [x, y - 21], ink.text, ink.halo) // names of places stand below them
   }
 
   private incident(incident: MapIncident, ink: Ink): void {

@@ -161,7 +161,7 @@ export function useCommandLine() {
         return found ? desk.linkCall(found.incident_id) : 'no_such_incident'
       },
     },
-    { words: ['bz', 'note'], run: (rest) => (rest.trim() ? desk.addNote(rest) : 'no_text') },
+    { words: ['bz', 'note'], run: async (rest) => (rest.trim() ? void (await desk.addNote(rest)) : 'no_text') },
   ]
 
   function incidentOffers(word: string): Offer[] {

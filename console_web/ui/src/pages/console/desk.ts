@@ -159,9 +159,11 @@ export const useDesk = defineStore('desk', () => {
     await send({ type: 'describe_patient', incident_id: incident.value.incident_id, patient })
   }
 
-  async function addNote(text: string): Promise<void> {
-    if (!incident.value || !text.trim()) return
-    await send({ type: 'add_note', incident_id: incident.value.incident_id, text: text.trim() })
+  /** True when it is on disk. */
+  async function addNote(text: string): Promise<boolean> {
+    if (!incident.value || !text.trim()) return false
+    const { incident_id } = incident.value
+    return (await send({ type: 'add_note', incident_id, text: text.trim() })) !== null
   }
 
   async function closeIncident(reason: CloseReason): Promise<void> {
