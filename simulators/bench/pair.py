@@ -92,8 +92,11 @@ class Pair:
         rng: random.Random,
         layout: Layout = LOOPBACK,
         workers: int = 2,
+        environment: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        """`environment` is what each machine's processes get besides."""
         self.folder = folder
+        self._environment = {} if environment is None else environment
         self.layout = layout
         self._region = region
         self._mark = f"{folder}:{rng.getrandbits(64):x}"
@@ -180,7 +183,7 @@ class Pair:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, MARK: f"{self._mark}:{name}"},
+            env={**os.environ, **self._environment.get(name, {}), MARK: f"{self._mark}:{name}"},
         )
         try:
             async with asyncio.timeout(READY_S):
