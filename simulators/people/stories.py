@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avl.region.places import Place, PlaceKind
 from dispatch.contracts.things import Position
@@ -59,7 +59,7 @@ class Storyteller:
         rng = self._rng
         place = rng.choice(self._places)
         located = rng.random() < LOCATED_SHARE
-        return CallerStory(
+        story = CallerStory(
             number=self._number(),
             way=pick_way(rng),
             complaint=rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0],
@@ -74,6 +74,9 @@ class Storyteller:
             sex=rng.choice("FM"),
             talk_s=rng.uniform(120, 300),
         )
+        if story.complaint == "obstetric":
+            return replace(story, sex="F", age_years=18 + story.age_years % 25)
+        return story
 
     def _number(self) -> str:
         """From a range that is nobody's: 1990 is followed by zeros in no real numbering plan."""
