@@ -46,6 +46,7 @@ class WorkerSlot:
             places=str(settings.places_path),
             seat_answer_timeout_s=pool.seat_answer_timeout_s,
             seat_silent_s=pool.seat_silent_s,
+            caller_silent_s=pool.caller_silent_s,
             place_answer_timeout_s=pool.place_answer_timeout_s,
         )
         self.ready = asyncio.Event()

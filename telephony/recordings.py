@@ -120,8 +120,11 @@ def repair(path: Path) -> bool:
 
 
 def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Master | None:
-    """Write the master and its peaks; None when nothing was said. Atomic, and on disk on return."""
-    tracks = [(leg, samples) for leg in legs if len(samples := _samples_of(leg))]
+    """Write the master and its peaks; of no length where a call was over at once, None when there
+    is no leg that can be read. Atomic, and on disk on return.
+    """
+    read = [(leg, samples) for leg in legs if (samples := _samples_of(leg)) is not None]
+    tracks = [(leg, samples) for leg, samples in read if len(samples)] or read[:1]
     if not tracks:
         return None
     broken_off = not all(sealed(leg.path) for leg, _ in tracks)
@@ -191,14 +194,14 @@ def _shelve(leg: Path, place: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _samples_of(leg: LegFile) -> Samples:
+def _samples_of(leg: LegFile) -> Samples | None:
     """What cannot be read is put aside for a person to look at; the others make the master."""
     try:
         return read_leg(leg.path)
     except BadInput as error:
         log.warning("leg put aside: %s", error)
         leg.path.rename(leg.path.with_name(leg.path.name + UNREADABLE))
-        return np.zeros(0, dtype=np.int16)
+        return None
 
 
 def discard(legs: Sequence[LegFile]) -> None:

@@ -139,6 +139,7 @@ class PoolSettings(Part, frozen=True):
     heartbeat_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 5.0
     seat_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 20.0
     seat_silent_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 4.0
+    caller_silent_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 20.0
     place_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=180)] = 60.0
 
 

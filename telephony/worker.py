@@ -68,6 +68,7 @@ class Worker:
         self._ticking = False
         self._call: EmergencyCall | None = None
         self._refused: list[Leg] = []
+        self._to_refuse: list[tuple[Leg, int]] = []
         self._dying: list[Leg] = []
         self._events: deque[LegEvent] = deque()
         self._endpoint = pj.Endpoint()
@@ -82,6 +83,7 @@ class Worker:
         alive_at_ms = 0
         while not (self._call is None and (self._stopping or self._orphan)):
             self._endpoint.libHandleEvents(self._poll_ms())
+            self._refuse()
             self._drain_events()
             self._drain_line()
             self._dying.clear()
@@ -164,8 +166,10 @@ class Worker:
         """An INVITE: 180 at once when free, else 486 so that Kamailio tries the next worker."""
         leg = Leg(self._account, self._events, CALLER, call_id)
         if self._call is not None or self._stopping or self._orphan:
+            # Not from within the callback: PJSUA2 frees the INVITE after it, and aborts where a
+            # final answer has ended the call, and freed it, before.
             self._refused.append(leg)
-            leg.reply(503 if self._stopping else 486)
+            self._to_refuse.append((leg, 503 if self._stopping else 486))
             return
         leg.reply(180)
         self._clock(on=True)
@@ -187,6 +191,14 @@ class Worker:
                 handed_over=invite.handed_over,
             )
         )
+
+    def _refuse(self) -> None:
+        while self._to_refuse:
+            leg, code = self._to_refuse.pop()
+            try:
+                leg.reply(code)
+            except pj.Error as error:  # cancelled meanwhile
+                sys.stderr.write(f"worker: a call needed no refusal: {error.info()}\n")
 
     def _new_call(self, call_ref: str) -> EmergencyCall:
         return EmergencyCall(
@@ -248,6 +260,7 @@ class Worker:
             if not self._refused:
                 break
             self._endpoint.libHandleEvents(POLL_MS)
+            self._refuse()
             self._drain_events()
             self._dying.clear()
         self._refused.clear()

@@ -19,14 +19,13 @@ from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
 from telephony.worker_mixer import Mixer
 from telephony.worker_parties import AUTO_ANSWER, Parties
 from telephony.worker_told import LegFiles, Told
-from telephony.worker_watch import DEAD_CODE_MIN, LegWatch
+from telephony.worker_watch import DEAD_CODE_MIN, NO_SOUND, CallWatch
 
 LEGS_MAX = 4
 """As PJSIP's wheel is compiled."""
 CENTRE = "centre"
 REDIAL_S_MAX = 8.0
 """A browser answers by itself within a second; a caller is not kept waiting for one longer."""
-DIGITS_MAX = 256
 NUMBER = re.compile(r"^[0-9+*#A-Za-z._-]{1,32}$")
 
 
@@ -67,7 +66,6 @@ class EmergencyCall:
         self._caller: Leg | None = None
         self._seat: Leg | None = None
         self._leaving: list[Leg] = []
-        self._digits = 0
         self._parties = Parties(
             call_ref=call_ref,
             account=account,
@@ -80,7 +78,7 @@ class EmergencyCall:
         self._mixer = Mixer(settings, self._parties, lambda: self._files.next(CENTRE))
         self._seat_id = ""
         self._phone = ""
-        self._watch = LegWatch(round(settings.seat_silent_s * 1000))
+        self._watch = CallWatch(settings)
         self._phone_holds = False
         self._deadline_ms: int | None = None
 
@@ -201,19 +199,18 @@ class EmergencyCall:
                 if leg is self._seat and self._stage is Stage.JOINED:
                     self._told.referred(event.reason)
             case "asked":
-                if self._watch.gone(leg, event.sip_code, self._now_ms()) and leg is self._seat:
-                    self._seat = None
-                    self._leave(leg)
-                    self._seat_left(event.sip_code, "the phone is silent and does not answer")
+                if self._watch.gone(leg, event.sip_code, self._now_ms()):
+                    self._on_silent(leg, event.sip_code)
             case "fault":
                 sys.stderr.write(f"worker: {leg.side} leg of {self.call_ref}: {event.reason}\n")
             case _:
                 return
 
     def tick(self) -> None:
-        """Watch deadlines, and whether the seat's phone is still there."""
+        """Watch deadlines, and whether both sides' phones are still there."""
         here = self._stage is Stage.JOINED and not self._phone.endswith(BROWSER_PHONE)
-        self._watch.look(self._seat if here else None, self._now_ms())
+        if not self._watch.look(self._seat if here else None, self._caller, self._now_ms()):
+            self._finish("system", NO_SOUND)
         if self._parties.late(self._now_ms()):
             self._remix()
             self._parties.hang_up()
@@ -228,8 +225,7 @@ class EmergencyCall:
             self._not_placed(408, "no answer")
 
     def owns(self, leg: Leg) -> bool:
-        mine = leg is self._caller or leg is self._seat or leg in self._leaving
-        return mine or self._parties.owns(leg)
+        return leg in {self._caller, self._seat, *self._leaving} or self._parties.owns(leg)
 
     @property
     def over(self) -> bool:
@@ -265,20 +261,24 @@ class EmergencyCall:
         """Nobody is with the caller: the announcement, until somebody is."""
         self._parties.drop_all()
         self._stage = Stage.HELD
-        self._announce()
-        self._parties.hang_up()
-
-    def _announce(self) -> None:
         self._mixer.announce()
         self._remix()
+        self._parties.hang_up()
 
     def _remix(self) -> None:
         if self._stage is not Stage.ENDING:
             self._mixer.connect(self._caller, self._seat)
 
+    def _on_silent(self, leg: Leg, sip_code: int) -> None:
+        if leg is self._caller:
+            self._finish(CALLER, sip_code)
+        elif leg is self._seat:
+            self._seat = None
+            self._leave(leg)
+            self._seat_left(sip_code, "the phone is silent and does not answer")
+
     def _on_digit(self, leg: Leg, digit: str) -> None:
-        if leg is self._caller and digit and self._digits < DIGITS_MAX:
-            self._digits += 1
+        if leg is self._caller:
             self._told.digit(digit)
 
     def _on_phone_hold(self, held: bool) -> None:  # noqa: FBT001 - one flag of the leg
@@ -420,7 +420,8 @@ class EmergencyCall:
             return
         self._stage = Stage.HELD
         self._mixer.plain()
-        self._announce()
+        self._mixer.announce()
+        self._remix()
         self._told.seat_lost(self._seat_id, sip_code, reason)
 
     def _not_placed(self, sip_code: int, reason: str) -> None:

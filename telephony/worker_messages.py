@@ -280,4 +280,5 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The folder of `<language>/<n>.wav`: what a waiting caller hears of his place."""
     seat_answer_timeout_s: float
     seat_silent_s: float
+    caller_silent_s: float
     place_answer_timeout_s: float

@@ -8,6 +8,7 @@ from telephony.leg_names import leg_name, sealed
 
 CLOSE_MS_MAX = 1000
 REASON_MAX = 120
+DIGITS_MAX = 256
 
 
 class Told:
@@ -19,6 +20,7 @@ class Told:
         self._ref = call_ref
         self._tell = tell
         self._now_ms = now_ms
+        self._digits = 0
         self.over = False
 
     def joined(self, seat_id: str, *, placed: bool) -> None:
@@ -61,7 +63,9 @@ class Told:
         )
 
     def digit(self, digit: str) -> None:
-        self._tell(wire.Digit(at_ms=self._now_ms(), call_ref=self._ref, digit=digit))
+        self._digits += 1
+        if digit and self._digits <= DIGITS_MAX:
+            self._tell(wire.Digit(at_ms=self._now_ms(), call_ref=self._ref, digit=digit))
 
     def phone_held(self, *, held: bool) -> None:
         self._tell(wire.PhoneHeld(at_ms=self._now_ms(), call_ref=self._ref, held=held))

@@ -61,6 +61,15 @@ def test_further_parties_and_what_the_centre_plays_stand_on_the_right(tmp_path: 
     assert list(stereo[:, 1]) == [1] * 40 + [111] * 40
 
 
+def test_a_call_that_was_over_at_once_has_a_recording_of_no_length(tmp_path: Path) -> None:
+    leg(tmp_path, "caller", START_MS, [])
+    master = recordings.merge(recordings.legs_in(tmp_path, REF), tmp_path, REF)
+    assert master is not None
+    assert (master.duration_ms, master.broken_off) == (0, False)
+    with wave.open(str(tmp_path / master.path)) as whole:
+        assert (whole.getnchannels(), whole.getnframes()) == (2, 0)
+
+
 def test_a_leg_cut_by_a_crash_is_read_and_repaired(tmp_path: Path) -> None:
     path = leg(tmp_path, "caller", START_MS, [5, 6, 7], cut=True)
     with path.open("ab") as out:
