@@ -49,6 +49,8 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.ChoosePhone: _CONSOLE,
     cmd.EndCall: _NOBODY,
     cmd.StoreRecording: _NOBODY,
+    cmd.KeepRecording: frozenset({Role.SUPERVISOR, Role.ADMIN}),
+    cmd.RemoveRecording: _NOBODY,
     cmd.LocateCaller: _NOBODY,
     cmd.NoteSubscriber: _NOBODY,
     cmd.SendLocationLink: _CONSOLE,

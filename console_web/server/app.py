@@ -19,6 +19,7 @@ from console_web.server.routes_locating import locating_routes
 from console_web.server.routes_look import look_routes
 from console_web.server.routes_people import people_routes
 from console_web.server.routes_phone import phone_routes
+from console_web.server.routes_recordings import recording_routes
 from console_web.server.sessions import Sessions
 from dispatch.contracts.errors import BadInput
 
@@ -66,7 +67,8 @@ def create_app(deps: WebDeps) -> FastAPI:
     app.include_router(phone_routes(deps, sessions))
     app.include_router(look_routes(deps, sessions, shelf))
     app.include_router(locating_routes(deps))
-    app.include_router(file_routes(deps, sessions, shelf))
+    app.include_router(recording_routes(deps, sessions, shelf))
+    app.include_router(file_routes(deps, sessions))
     return app
 
 

@@ -11,12 +11,16 @@ import msgspec
 import numpy as np
 
 from dispatch.contracts.events import RecordingStored
+from dispatch.contracts.things import RecordedLeg
 
 PEAKS_BUCKETS_MAX = 4_000
 BUCKET_MS_MIN = 20
 KNOWN_MAX = 2_000
 READ_BYTES = 1 << 20
 READS_AT_ONCE_MAX = 2
+HEADER_BYTES = 44
+BYTES_A_MS = 16
+"""Of one channel: 16 bits at 8 kHz."""
 
 
 class Peaks(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,18 +48,24 @@ class Shelf:
         self._peaks: OrderedDict[str, Peaks] = OrderedDict()
         self._reading = asyncio.Semaphore(READS_AT_ONCE_MAX)
 
-    async def state_of(self, recording: RecordingStored) -> str:
-        """Whole, missing or changed, as measured against the journal's SHA-256."""
+    async def state_of(self, recording: RecordingStored | RecordedLeg) -> str:
+        """Whole, missing, cut (shorter than it was) or changed, as measured against the journal's
+        SHA-256.
+        """
         path = self.path_of(recording)
         if path is None:
             return "missing"
         async with self._reading:
-            found = await asyncio.to_thread(self._sha256, path)
+            found = await asyncio.to_thread(self._look, path)
         if found is None:
             return "missing"
-        return "whole" if found == recording.sha256 else "changed"
+        if found.sha256 == recording.sha256:
+            return "whole"
+        channels = 2 if isinstance(recording, RecordingStored) else 1
+        whole_bytes = HEADER_BYTES + recording.duration_ms * BYTES_A_MS * channels
+        return "cut" if found.size < whole_bytes else "changed"
 
-    def path_of(self, recording: RecordingStored) -> Path | None:
+    def path_of(self, recording: RecordingStored | RecordedLeg) -> Path | None:
         """Where the file should be; None when the journal's path leads out of the folder."""
         path = (self._folder / recording.path).resolve()
         return path if path.is_relative_to(self._folder) else None
@@ -78,22 +88,23 @@ class Shelf:
                 self._peaks.popitem(last=False)
         return held
 
-    def _sha256(self, path: Path) -> str | None:
+    def _look(self, path: Path) -> _Known | None:
         try:
             facts = path.stat()
             known = self._known.get(path)
             if known and (known.size, known.changed_ns) == (facts.st_size, facts.st_mtime_ns):
-                return known.sha256
+                return known
             digest = hashlib.sha256()
             with path.open("rb") as file:
                 while chunk := file.read(READ_BYTES):
                     digest.update(chunk)
         except OSError:
             return None
-        self._known[path] = _Known(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
+        found = _Known(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
+        self._known[path] = found
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
-        return digest.hexdigest()
+        return found
 
 
 def peaks_of(path: Path) -> Peaks:

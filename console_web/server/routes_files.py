@@ -1,4 +1,4 @@
-"""The map, the recordings, the pages, and the machine's own signs of life."""
+"""The map, the pages, and the machine's own signs of life."""
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
@@ -6,45 +6,16 @@ from starlette.responses import RedirectResponse
 from console_web.server.deps import WebDeps
 from console_web.server.faults import Fault, as_json
 from console_web.server.files import Folder, ranged_file
-from console_web.server.gate import require_role, session_of
-from console_web.server.recordings import Shelf
+from console_web.server.gate import session_of
 from console_web.server.sessions import Sessions
-from dispatch.contracts.events import RecordingStored
-from dispatch.contracts.ids import CallId
-from dispatch.contracts.words import Role
 
 HOME = "index.html"
 
 
-def file_routes(deps: WebDeps, sessions: Sessions, shelf: Shelf) -> APIRouter:
+def file_routes(deps: WebDeps, sessions: Sessions) -> APIRouter:
     """The routes of this file; the pages come last, they take every other path."""
     router = APIRouter()
     pages = Folder(deps.static_folder)
-
-    async def recording(request: Request, call_id: str) -> RecordingStored:
-        require_role(session_of(request, sessions), Role.SUPERVISOR, Role.ADMIN, Role.CALL_TAKER)
-        stored = deps.hub.history.recording(CallId(call_id))
-        if stored is None:
-            raise Fault(404, "not_found", field="call_id", detail="this call has no recording")
-        state = await shelf.state_of(stored)
-        if state != "whole":
-            raise Fault(410, f"recording_{state}", field="call_id", detail="see the runbook")
-        return stored
-
-    @router.api_route("/api/recordings/{call_id}.wav", methods=["GET", "HEAD"])
-    async def sound(request: Request, call_id: str) -> Response:
-        path = shelf.path_of(await recording(request, call_id))
-        if path is None:
-            raise Fault(410, "recording_missing", field="call_id")
-        return ranged_file(path, "audio/wav", "private, no-cache")
-
-    @router.get("/api/recordings/{call_id}/peaks")
-    async def peaks(request: Request, call_id: str) -> Response:
-        stored = await recording(request, call_id)
-        try:
-            return as_json(await shelf.peaks(stored))
-        except ValueError as error:
-            raise Fault(410, "recording_changed", field="call_id", detail=str(error)) from error
 
     @router.api_route("/map/region.pmtiles", methods=["GET", "HEAD"])
     async def region_map(request: Request) -> Response:

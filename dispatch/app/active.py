@@ -26,6 +26,7 @@ from dispatch.app.links import gateway_id, other_brokers, tcp_link
 from dispatch.app.locating import locating_desk
 from dispatch.app.presence import Presence
 from dispatch.app.queue_settings import plan_of
+from dispatch.app.retention import Retention
 from dispatch.app.sequencer import SYSTEM_ACTOR, Commit
 from dispatch.app.telephony import TelephonyDesk
 from dispatch.app.vehicles import VehicleDesk
@@ -106,6 +107,11 @@ class ActiveRooms:
             rng=random.Random(clock.monotonic_ms()),
             settled=self.feeds.settled,
             facility=settings.feed.facility,
+        )
+        self._retention = Retention(
+            settings.recordings.keep_days,
+            recordings=lambda: ground.hub.history.recordings,
+            give=lambda command: self.give("retention", command),
         )
         self.show(ground.sequencer.state)
 
@@ -273,6 +279,8 @@ class ActiveRooms:
                 watching, now_ms = self._viewers(), self._ground.clock.monotonic_ms()
                 for command in presence.look(sequencer.state, watching, now_ms):
                     await self.give("presence", command)
+                wall_ms = self._ground.clock.now_ms()
+                await self._retention.look(sequencer.state, now_ms=wall_ms, monotonic_ms=now_ms)
             except Dispatch120Error as fault:
                 log.warning("tick_lost", fault=str(fault))
             if self._each_tick is not None:

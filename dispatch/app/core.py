@@ -19,6 +19,7 @@ from dispatch.app.ground import Ground, load_ground
 from dispatch.app.logs import log_to_stderr
 from dispatch.app.pair_core import PairCore
 from dispatch.app.parts import journal_url
+from dispatch.app.retention import Removal
 from dispatch.app.sequencer import Commit, Sequencer
 from dispatch.app.settings import Settings, load
 from dispatch.app.signs import Signs
@@ -81,6 +82,7 @@ class Core:
             self.hub.history.fold(record)
         self.hub.reset(sequencer.state)
         self.looking.state = sequencer.state
+        self._removal = Removal(settings.recordings_path, lambda: self.hub.history.recordings)
         signs = Signs(ground, journal=self.journal, rooms=lambda: self.rooms)
         self.web = WebServer(
             ground, commands=sequencer, journal=self.journal, health=signs.health.parts
@@ -112,6 +114,7 @@ class Core:
             tasks.create_task(self.sequencer.run(), name="sequencer")
             tasks.create_task(self.rooms.run(self._first), name="desks")
             tasks.create_task(self.web.run(), name="web")
+            tasks.create_task(self._removal.run(), name="retention")
             tasks.create_task(self._say_ready(), name="ready")
 
     async def _say_ready(self) -> None:

@@ -21,6 +21,7 @@ from dispatch.app.pair_file_names import FileNames
 from dispatch.app.pair_files import PairFiles
 from dispatch.app.pair_port import PairPort
 from dispatch.app.pair_signs import PairSigns
+from dispatch.app.retention import Removal
 from dispatch.app.sequencer import SYSTEM_ACTOR, Commit, Sequencer
 from dispatch.app.settings import Settings
 from dispatch.app.showing import Showing
@@ -124,10 +125,12 @@ class PairCore:
             FileNames(recordings=self.settings.recordings_path, tracks=self.settings.tracks_path),
             self.machine.courier,
             digest_of=self._digest_of,
+            is_gone=self._is_gone,
             now_ms=self.clock.now_ms,
             monotonic_ms=self.clock.monotonic_ms,
         )
         self.machine.copies = self._files.behind
+        self._removal = Removal(self.settings.recordings_path, lambda: self.hub.history.recordings)
         signs = PairSigns(
             self.ground, journal=self.journal, rooms=lambda: self._rooms, machine=self.machine
         )
@@ -158,6 +161,7 @@ class PairCore:
             tasks.create_task(self._accounts.run(), name="pair-accounts")
             tasks.create_task(self._files.run(), name="pair-files")
             tasks.create_task(self._keep_snapshots(), name="pair-snapshots")
+            tasks.create_task(self._removal.run(), name="retention")
             tasks.create_task(self._say_ready(), name="ready")
 
     async def _say_ready(self) -> None:
@@ -360,7 +364,10 @@ class PairCore:
             await asyncio.sleep(LOOK_S)
 
     def _digest_of(self, path: str) -> str:
-        return self.hub.history.digest_of(path)
+        return self.hub.history.recordings.digest_of(path)
+
+    def _is_gone(self, path: str) -> bool:
+        return self.hub.history.recordings.is_gone(path)
 
     def _alarms(self) -> set[str]:
         low = not self.journal.writes and self._room.low()  # the writer's desks tell their own

@@ -85,13 +85,17 @@ class PairFiles:
         courier: Courier,
         *,
         digest_of: Callable[[str], str],
+        is_gone: Callable[[str], bool] = lambda _: False,
         now_ms: Callable[[], int],
         monotonic_ms: Callable[[], int],
     ) -> None:
-        """`digest_of` gives the journal's SHA-256 of a recording by its path, or empty."""
+        """`digest_of` gives the journal's SHA-256 of a recording by its path, or empty; `is_gone`
+        whether retention has removed it: that is not fetched again from whoever still has it.
+        """
         self._names = names
         self._courier = courier
         self._digest_of = digest_of
+        self._is_gone = is_gone
         self._now_ms, self._monotonic_ms = now_ms, monotonic_ms
         self._since_ms = 0
         self._whole_at_ms = monotonic_ms()
@@ -203,6 +207,8 @@ class PairFiles:
         lacking = {}
         for entry in listing.entries:
             target = self._names.target(entry.name)
+            if self._is_gone(entry.name.partition("/")[2]):
+                continue
             if self._bad.get(entry.name) == entry or _size(target) == entry.size:
                 continue
             if not grows(entry.name) and _size(target):

@@ -15,7 +15,15 @@ from dispatch.app.demo import FEED_PORT_OFFSET, SEATS
 from dispatch.app.links import gateway_id, tcp_link
 from dispatch.app.ports import free_port, free_range
 from dispatch.app.secrets import derived
-from dispatch.app.settings import BrowserPart, OperatorPart, Settings, SipPart, WebPart, load, save
+from dispatch.app.settings import (
+    BrowserPart,
+    OperatorPart,
+    Settings,
+    SipPart,
+    WebPart,
+    load,
+    save,
+)
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ids import UnitId
 from dispatch.contracts.things import Register

@@ -100,6 +100,8 @@ class RecordingsPart(Part, frozen=True):
 
     keep_legs: bool = True
     """Each leg's own file stays beside the stereo master; that takes as much room again."""
+    keep_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
+    """Older ones are removed; 0 keeps them for ever."""
 
 
 class OperatorPart(Part, frozen=True):

@@ -188,6 +188,25 @@ class StoreRecording(Command, frozen=True, tag="store_recording"):
     legs: tuple[RecordedLeg, ...] = ()
 
 
+class KeepRecording(Command, frozen=True, tag="keep_recording"):
+    """Keep a call's recording beyond the retention, with a reason; or let it go with the others."""
+
+    call_id: CallId
+    keep: bool = True
+    reason: Short = ""
+
+
+class RemoveRecording(Command, frozen=True, tag="remove_recording"):
+    """By the system: a recording is older than `keep_days`."""
+
+    call_id: CallId
+    path: Short
+    sha256: Short
+    started_at_ms: int
+    keep_days: int
+    legs: tuple[str, ...] = ()
+
+
 class JoinParty(Command, frozen=True, tag="join_party"):
     """A further party answered and is in the call."""
 
@@ -602,6 +621,8 @@ AnyCommand = (
     | ChoosePhone
     | EndCall
     | StoreRecording
+    | KeepRecording
+    | RemoveRecording
     | LocateCaller
     | NoteSubscriber
     | SendLocationLink

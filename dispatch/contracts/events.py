@@ -333,6 +333,34 @@ class RecordingStored(Event, frozen=True, tag="recording_stored.v1"):
         return (self, *self.legs)
 
 
+class RecordingKept(Event, frozen=True, tag="recording_kept.v1"):
+    """A person wants the call's recording kept, whatever the retention is."""
+
+    call_id: CallId
+    reason: str
+
+
+class RecordingKeepEnded(Event, frozen=True, tag="recording_keep_ended.v1"):
+    """It need not be kept longer than others."""
+
+    call_id: CallId
+
+
+class RecordingRemoved(Event, frozen=True, tag="recording_removed.v1"):
+    """The recording was older than the centre keeps them: its files go, on every machine, because
+    this was written. The record says when and by whom; what the recording was stands in
+    `RecordingStored`.
+    """
+
+    call_id: CallId
+    path: str
+    sha256: str
+    keep_days: int
+    """The retention that was set then."""
+    legs: tuple[str, ...] = ()
+    """The legs' paths."""
+
+
 # ---- in a call
 
 
@@ -724,6 +752,9 @@ AnyEvent = (
     | CallForwardFailed
     | CallLinked
     | RecordingStored
+    | RecordingKept
+    | RecordingKeepEnded
+    | RecordingRemoved
     | CallHeld
     | CallResumed
     | SeatMuted

@@ -22,6 +22,7 @@ from dispatch.core import (
     locating,
     missions,
     plan,
+    retention,
     seats,
     system,
     talk_decide,
@@ -134,6 +135,8 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     | cmd.ForwardCall
     | cmd.EndCall
     | cmd.StoreRecording
+    | cmd.KeepRecording
+    | cmd.RemoveRecording
     | cmd.LocateCaller
     | cmd.NoteSubscriber
     | cmd.SendLocationLink
@@ -181,6 +184,10 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.end(draft, command)
         case cmd.StoreRecording():
             calls.store_recording(draft, command)
+        case cmd.KeepRecording():
+            retention.keep(draft, command)
+        case cmd.RemoveRecording():
+            retention.remove(draft, command)
         case cmd.LocateCaller():
             locating.locate(draft, command)
         case cmd.NoteSubscriber():

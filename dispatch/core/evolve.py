@@ -19,6 +19,7 @@ from dispatch.core import (
     locating,
     missions,
     plan,
+    retention,
     seats,
     system,
     talk,
@@ -74,6 +75,8 @@ def _fold(state: State, record: Record) -> State:
         ):
             plain = talk.settled(calls.fold(state, event, at_ms), event, at_ms)
             return callbacks.settled(plain, event, at_ms)
+        case ev.RecordingKept() | ev.RecordingKeepEnded() | ev.RecordingRemoved():
+            return retention.fold(state, event)
         case ev.CallbackStarted():
             return callbacks.fold(state, event, at_ms)
         case (

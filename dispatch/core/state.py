@@ -344,6 +344,8 @@ class State(Fact, frozen=True):
     pending: Mapping[EffectKey, IssuedEffect] = {}
     numbers: Mapping[str, int] = {}
     located: Mapping[str, LocatedNumber] = {}
+    kept_recordings: Mapping[CallId, str] = {}
+    """Whose recordings a person wants kept, and why; also of calls that have left the state."""
 
     def call_by_ref(self, call_ref: CallRef) -> Call | None:
         """The call that the gateway names so."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from dispatch.contracts.errors import BadInput
-from dispatch.contracts.events import Record, RecordingStored
+from dispatch.contracts.events import Record, RecordingRemoved, RecordingStored
 from dispatch.contracts.things import RecordedLeg
 from dispatch.journal.codec import CHAIN_START, Codec, Stored, chain_of_bytes, split
 
@@ -201,15 +201,24 @@ async def verify_recordings(
     """Compare every recording that `records` tell of with its file, and the folder with them."""
     report = Report()
     listed: set[Path] = set()
+    stored: list[tuple[int, RecordingStored]] = []
+    removed: set[str] = set()
     async for record in records:
         report.last_seq, report.last_chain = record.seq, record.chain
-        if isinstance(record.body, RecordingStored):
-            for file in record.body.files:
-                report.checked += 1
-                listed.add(folder / file.path)
-                fault, detail = await asyncio.to_thread(_check_file, folder, file)
-                if fault is not None:
-                    report.add(fault, seq=record.seq, path=file.path, detail=detail)
+        match record.body:
+            case RecordingStored() as told:
+                stored.append((record.seq, told))
+            case RecordingRemoved() as gone:
+                removed |= {gone.path, *gone.legs}
+            case _:
+                pass
+    for seq, told in stored:
+        for file in (one for one in told.files if one.path not in removed):
+            report.checked += 1
+            listed.add(folder / file.path)
+            fault, detail = await asyncio.to_thread(_check_file, folder, file)
+            if fault is not None:
+                report.add(fault, seq=seq, path=file.path, detail=detail)
     for path in await asyncio.to_thread(_files, folder, in_progress):
         if path not in listed and _described(path) not in listed:
             name = str(path.relative_to(folder))

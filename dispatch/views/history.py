@@ -13,6 +13,7 @@ from dispatch.contracts.events import Record
 from dispatch.contracts.ids import ArrivalId, CallId, ComplaintId, IncidentId, MissionId
 from dispatch.contracts.words import Priority
 from dispatch.views.indicators import Indicators
+from dispatch.views.recordings import Recordings
 from dispatch.views.triage_texts import complaint_text
 from triage.engine import ProtocolSet
 
@@ -51,8 +52,9 @@ class IncidentHistory:
         self._incident_of_call: dict[CallId, IncidentId] = {}
         self._incident_of_mission: dict[MissionId, IncidentId] = {}
         self._incident_of_arrival: dict[ArrivalId, IncidentId] = {}
-        self._recordings: dict[CallId, ev.RecordingStored] = {}
-        self._digests: dict[str, str] = {}
+        self.recordings = Recordings()
+        """The fold of what became of every recording."""
+        self._sounding: dict[IncidentId, set[CallId]] = {}
         self._running: dict[IncidentId, set[MissionId]] = {}
         self.indicators = Indicators()
         """The other fold that outlives the state."""
@@ -64,6 +66,7 @@ class IncidentHistory:
             return
         self.seq = record.seq
         self.indicators.fold(record)
+        self.recordings.fold(record)
         self._learn(record)
         incident_id = self._incident_of(record)
         call_id: CallId | None = getattr(record.body, "call_id", None)
@@ -79,14 +82,6 @@ class IncidentHistory:
     def line(self, incident_id: IncidentId) -> IncidentLine | None:
         """The incident's line."""
         return self._lines.get(incident_id)
-
-    def recording(self, call_id: CallId) -> ev.RecordingStored | None:
-        """What the journal says of a call's recording."""
-        return self._recordings.get(call_id)
-
-    def digest_of(self, path: str) -> str:
-        """The SHA-256 of the recording or leg that lies there, or empty."""
-        return self._digests.get(path, "")
 
     def search(
         self, words: str, limit: int = 50, protocols: ProtocolSet | None = None
@@ -129,9 +124,9 @@ class IncidentHistory:
             case ev.CallLinked(incident_id=incident_id, call_id=call_id):
                 self._join(call_id, incident_id)
             case ev.RecordingStored():
-                self._recordings[event.call_id] = event
-                self._digests |= {file.path: file.sha256 for file in event.files}
-                self._amend(self._incident_of_call.get(event.call_id), has_recording=True)
+                self._sounds(event.call_id, there=True)
+            case ev.RecordingRemoved():
+                self._sounds(event.call_id, there=False)
             case ev.IncidentOpened():
                 self._open(event, record.at_ms)
             case ev.LocationSet():
@@ -179,8 +174,18 @@ class IncidentHistory:
                 incident_id,
                 caller_number=line.caller_number or call.caller_number,
                 address=line.address or call.address,
-                has_recording=line.has_recording or call_id in self._recordings,
             )
+            stored = self.recordings.of(call_id) is not None
+            self._sounds(call_id, there=stored and self.recordings.removal_of(call_id) is None)
+
+    def _sounds(self, call_id: CallId, *, there: bool) -> None:
+        """Whether this call of an incident can be heard."""
+        incident_id = self._incident_of_call.get(call_id)
+        if incident_id is None:
+            return
+        heard = self._sounding.setdefault(incident_id, set())
+        (heard.add if there else heard.discard)(call_id)
+        self._amend(incident_id, has_recording=bool(heard))
 
     def _recalled(self, mission_id: MissionId) -> None:
         incident_id = self._incident_of_mission.get(mission_id)

@@ -14,12 +14,24 @@ from dispatch.views.entities import CallView, IncidentView, MissionView
 from dispatch.views.render import render
 from triage.engine import ProtocolSet
 
+AFTERWARDS = (ev.RecordingKept, ev.RecordingKeepEnded, ev.RecordingRemoved)
+"""What becomes of a recording later, perhaps years later, makes no story longer."""
 TrackPoint = tuple[int, float, float, float, float]
 """at_ms, lat, lon, speed_kmh, heading_deg."""
 
 
+class LegView(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg's own sound. `state` as of the whole."""
+
+    side: str
+    url: str
+    started_at_ms: int
+    duration_ms: int
+    state: str
+
+
 class RecordingView(msgspec.Struct, frozen=True, kw_only=True):
-    """One call's sound. `state` is whole, missing or changed."""
+    """One call's sound. `state` is whole, missing, cut (shorter than it was), changed, removed."""
 
     call_id: CallId
     url: str
@@ -27,6 +39,15 @@ class RecordingView(msgspec.Struct, frozen=True, kw_only=True):
     started_at_ms: int
     duration_ms: int
     state: str
+    sha256: str = ""
+    broken_off: bool = False
+    """A process died while it was written; it is whole up to then."""
+    removed_at_ms: int | None = None
+    removed_after_days: int | None = None
+    """The retention by which it was removed."""
+    kept: str = ""
+    """Why a person wants it kept."""
+    legs: Sequence[LegView] = ()
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +86,7 @@ def build_timeline(
     incident = views.get(("incident", incident_id))
     if not isinstance(incident, IncidentView):
         return None
-    ends = [record.at_ms for record in records]
+    ends = [record.at_ms for record in records if not isinstance(record.body, AFTERWARDS)]
     ends += [recording.started_at_ms + recording.duration_ms for recording in recordings]
     return Timeline(
         incident=incident,

@@ -44,6 +44,7 @@ from dispatch.contracts.things import (
     Location,
     Patient,
     Position,
+    RecordedLeg,
     UnitProposal,
     Vitals,
 )
@@ -325,8 +326,8 @@ class Centre:
         self.step(mission_id, UnitStatus.BOARDED, at_ms=at_ms)
         return str(self.state.missions[mission_id].arrival_id)
 
-    def record(self, call_id: str, seconds: int, *, at_ms: int) -> Path:
-        """A stereo recording of a call, on disk and in the journal."""
+    def record(self, call_id: str, seconds: int, *, at_ms: int, broken_off: bool = False) -> Path:
+        """A stereo recording of a call and its caller's leg, on disk and in the journal."""
         path = self.folder / "recordings" / f"{call_id}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         rate = 8000
@@ -344,6 +345,12 @@ class Centre:
                     )
                 file.writeframes(bytes(frames))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        leg = path.with_name(f"{call_id}.caller.1.{at_ms}.wav")
+        with wave.open(str(leg), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(bytes(seconds * rate * 2))
         self.tell(
             cmd.StoreRecording(
                 call_ref=self.state.calls[call_id].call_ref,
@@ -351,6 +358,16 @@ class Centre:
                 sha256=digest,
                 duration_ms=seconds * 1000,
                 started_at_ms=at_ms,
+                broken_off=broken_off,
+                legs=(
+                    RecordedLeg(
+                        path=leg.name,
+                        sha256=hashlib.sha256(leg.read_bytes()).hexdigest(),
+                        side="caller",
+                        started_at_ms=at_ms,
+                        duration_ms=seconds * 1000,
+                    ),
+                ),
             ),
             at_ms=at_ms + seconds * 1000,
         )

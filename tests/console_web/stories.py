@@ -29,6 +29,7 @@ from dispatch.contracts.things import (
 )
 from dispatch.contracts.words import (
     Capability,
+    CloseReason,
     UnitStatus,
 )
 from tests.console_web.real_centre import H1, H2, U1, U2, Centre
@@ -167,11 +168,59 @@ def _replay(centre: Centre) -> None:
     centre.step(mission_id, UnitStatus.AVAILABLE, at_ms=at + 1_860_000)
 
 
+FATES = ("whole", "missing", "changed", "cut", "broken_off", "removed")
+DAY_MS = 86_400_000
+
+
+def number_of(fate: str) -> str:
+    """Whose call's recording met this fate in the story `sounds`."""
+    return f"1390996{FATES.index(fate):04}"
+
+
+def _sounds(centre: Centre) -> None:
+    """Calls of three days ago, and what became of their recordings."""
+    at = centre.clock.now_ms() - 3 * DAY_MS
+    for n, fate in enumerate(FATES):
+        at_ms = at + n * 60_000
+        incident_id = centre.incident("chest_pain", number=number_of(fate), at_ms=at_ms)
+        centre.hang_up(at_ms=at_ms + 5_000)
+        call_id = centre.state.incidents[incident_id].call_ids[0]
+        path = centre.record(call_id, 5, at_ms=at_ms, broken_off=fate == "broken_off")
+        close = cmd.CloseIncident(incident_id=incident_id, reason=CloseReason.ADVICE)
+        centre.tell(close, at_ms=at_ms + 6_000)
+        raw = path.read_bytes()
+        match fate:
+            case "missing":
+                path.unlink()
+            case "changed":
+                path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+            case "cut":
+                path.write_bytes(raw[:-8000])
+            case "removed":
+                stored = centre.hub.history.recordings.of(call_id)
+                assert stored is not None
+                remove = cmd.RemoveRecording(
+                    call_id=call_id,
+                    path=stored.path,
+                    sha256=stored.sha256,
+                    started_at_ms=stored.started_at_ms,
+                    keep_days=2,
+                    legs=tuple(leg.path for leg in stored.legs),
+                )
+                centre.tell(remove)
+
+
 def _nothing(_centre: Centre) -> None:
     """A quiet region."""
 
 
-STORIES = {"none": _nothing, "mission": _mission, "board": _board, "replay": _replay}
+STORIES = {
+    "none": _nothing,
+    "mission": _mission,
+    "board": _board,
+    "replay": _replay,
+    "sounds": _sounds,
+}
 
 
 def main() -> None:

@@ -76,6 +76,8 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.ChoosePhone(seat_id=SEAT, phone=PhoneKind.BROWSER),
         cmd.EndCall(call_ref="r", by="caller"),
         cmd.StoreRecording(call_ref="r", path="p", sha256="s", duration_ms=1, started_at_ms=1),
+        cmd.KeepRecording(call_id=call_id, reason="x"),
+        cmd.RemoveRecording(call_id=call_id, path="p", sha256="s", started_at_ms=1, keep_days=1),
         cmd.LocateCaller(number="13900000001", location=here),
         cmd.NoteSubscriber(call_id=call_id, subscriber=Subscriber(number="1")),
         cmd.SendLocationLink(call_id=call_id),

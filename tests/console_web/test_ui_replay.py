@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.console_web.real_centre import PASSWORD
+from tests.console_web.stories import number_of
 from tests.console_web.ui_kit import ARGS, CHROMIUM, Served, axe_violations, sign_in
 
 
@@ -121,3 +122,78 @@ def test_axe_is_content(replay: Page) -> None:
     replay.keyboard.press("l")
     expect(replay.locator(".picker")).to_be_visible()
     assert axe_violations(replay) == []
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("sounds")
+    process = Served("tests.console_web.stories", "--folder", str(folder), "--story", "sounds")
+    yield process
+    process.stop()
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "told"),
+    [
+        (
+            "zh",
+            "dark",
+            {
+                "whole": "✓ 与存证一致",
+                "missing": "✕ 录音缺失",
+                "changed": "✕ 录音与存证不符",
+                "cut": "✕ 录音被截短",
+                "broken_off": "▲ 录音中途因故障中断",
+                "removed": "按保存期限（2 天）删除",
+            },
+        ),
+        (
+            "en",
+            "grey",
+            {
+                "missing": "✕ Recording missing",
+                "changed": "✕ Recording differs from its seal",
+                "cut": "✕ Recording is cut short",
+                "broken_off": "▲ Broken off by a fault",
+                "removed": "Removed by retention on 20",
+            },
+        ),
+    ],
+)
+def test_what_became_of_a_recording_is_told(
+    browser: Browser, sounds: Served, language: str, theme: str, told: dict[str, str]
+) -> None:
+    page = sign_in(browser, sounds.base, "chief", PASSWORD)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"{sounds.base}/replay.html?lang={language}&theme={theme}")
+    for fate, words in told.items():
+        page.fill("[data-test=search]", number_of(fate))
+        expect(page.locator(".picker li")).to_have_count(1)
+        page.locator(".picker li button").click()
+        expect(page.locator("[data-test=recordings]")).to_contain_text(words)
+        page.keyboard.press("Space")
+        sounding = page.locator("[data-test=sounding]")
+        expect(sounding).to_have_count(1 if fate in {"whole", "broken_off"} else 0)
+        page.keyboard.press("Space")
+        assert axe_violations(page) == []
+        page.keyboard.press("l")
+    page.context.close()
+    assert faults == []
+
+
+def test_a_recording_is_kept_beyond_the_retention_by_key(browser: Browser, sounds: Served) -> None:
+    page = sign_in(browser, sounds.base, "chief", PASSWORD)
+    page.goto(f"{sounds.base}/replay.html")
+    page.fill("[data-test=search]", number_of("whole"))
+    expect(page.locator(".picker li")).to_have_count(1)
+    page.locator(".picker li button").click()
+    expect(page.locator("[data-test=keep]")).to_be_visible()
+    page.keyboard.press("k")
+    page.keyboard.type("投诉")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-test=kept]")).to_contain_text("投诉")
+    expect(page.locator(".events")).to_contain_text("录音长期保存")
+    page.locator("[data-test=let-go]").click()
+    expect(page.locator("[data-test=keep]")).to_be_visible()
+    page.context.close()

@@ -125,7 +125,11 @@ def test_every_fault_of_the_web_server_has_its_text() -> None:
     found = {match for path in server.glob("*.py") for match in code.findall(path.read_text())}
     assert found
     keys = set(catalogue("zh"))
-    recordings = {"recording_changed", "recording_missing"}  # the replay page tells these itself
+    recordings = {
+        "recording_changed",
+        "recording_missing",
+        "recording_removed",
+    }  # told by the replay page
     assert sorted(one for one in found - recordings if f"refused.{one}" not in keys) == []
 
 

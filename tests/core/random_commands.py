@@ -172,6 +172,10 @@ KINDS: dict[str, Callable[[Chooser], AnyCommand]] = {
     ),
     "call_back": lambda c: cmd.CallBack(call_id=c.call(), seat_id=c.seat()),
     "settle_callback": lambda c: cmd.SettleCallback(call_id=c.call(), reason=c.one(("", "ok"))),
+    "keep": lambda c: cmd.KeepRecording(call_id=c.call(), keep=c.one((True, False)), reason="x"),
+    "remove_recording": lambda c: cmd.RemoveRecording(
+        call_id=c.call(), path="p.wav", sha256="0", started_at_ms=0, keep_days=c.one((0, 30))
+    ),
     "link": lambda c: cmd.LinkCall(call_id=c.call(), incident_id=c.incident()),
     "open": lambda c: cmd.OpenIncident(call_id=c.one((None, c.call()))),
     "locate": lambda c: cmd.SetLocation(

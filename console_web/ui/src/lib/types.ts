@@ -675,6 +675,14 @@ export interface JoinParty {
   party_id: string;
 }
 
+/** Keep a call's recording beyond the retention, with a reason; or let it go with the others. */
+export interface KeepRecording {
+  type: "keep_recording";
+  call_id: string;
+  keep?: boolean;
+  reason?: string;
+}
+
 /** A number that calls at work: a hospital, a crew, a station. */
 export interface KnownNumber {
   number: string;
@@ -1132,6 +1140,29 @@ export interface RecordedLeg {
   broken_off?: boolean;
 }
 
+/** It need not be kept longer than others. */
+export interface RecordingKeepEnded {
+  type: "recording_keep_ended.v1";
+  call_id: string;
+}
+
+/** A person wants the call's recording kept, whatever the retention is. */
+export interface RecordingKept {
+  type: "recording_kept.v1";
+  call_id: string;
+  reason: string;
+}
+
+/** The recording was older than the centre keeps them: its files go, on every machine, because this was written. The record says when and by whom; what the recording was stands in `RecordingStored`. */
+export interface RecordingRemoved {
+  type: "recording_removed.v1";
+  call_id: string;
+  path: string;
+  sha256: string;
+  keep_days: number;
+  legs?: string[];
+}
+
 /** The recording is whole on disk. `path` is relative to the recordings' folder; caller left, seat right; `started_at_ms` is the wall time of its first sample. */
 export interface RecordingStored {
   type: "recording_stored.v1";
@@ -1176,6 +1207,17 @@ export interface Register {
 export interface RegisterLoaded {
   type: "register_loaded.v1";
   register: Register;
+}
+
+/** By the system: a recording is older than `keep_days`. */
+export interface RemoveRecording {
+  type: "remove_recording";
+  call_id: string;
+  path: string;
+  sha256: string;
+  started_at_ms: number;
+  keep_days: number;
+  legs?: string[];
 }
 
 /** Take the caller back into the conversation. */
@@ -1620,6 +1662,8 @@ export type AnyCommand =
   | ChoosePhone
   | EndCall
   | StoreRecording
+  | KeepRecording
+  | RemoveRecording
   | LocateCaller
   | NoteSubscriber
   | SendLocationLink
@@ -1708,6 +1752,9 @@ export type AnyEvent =
   | CallForwardFailed
   | CallLinked
   | RecordingStored
+  | RecordingKept
+  | RecordingKeepEnded
+  | RecordingRemoved
   | CallHeld
   | CallResumed
   | SeatMuted

@@ -6,7 +6,7 @@ import { settings } from '@/lib/settings'
 import { SYMBOLS, type SymbolGroup } from '@/lib/symbols'
 import type { VitalKey } from '@/lib/vitals'
 import { talkBars, TALK_ROWS, type TalkBar } from './talkbars'
-import { callBars, unitBars, type Bar, type Line, type Peaks, type Timeline } from './story'
+import { type Bar, callBars, fateOf, type Line, type Peaks, type Recording, type Timeline, unitBars } from './story'
 
 export interface View {
   from_ms: number
@@ -148,16 +148,17 @@ export class LanePainter {
         this.context.fillStyle = this.ink.panel
         this.context.fillRect(from, this.y + 2, to - from, WAVE_PX - 4)
         const peaks = this.peaks.get(recording.call_id)
-        if (recording.state !== 'whole') this.fault(from, t(`replay.recording_${recording.state}`))
+        if (recording.state !== 'whole') this.fate(from, recording)
         else if (peaks) this.wave(peaks, from, to)
       }
     })
   }
 
-  private fault(x: number, text: string): void {
-    this.context.fillStyle = this.ink.bad
+  private fate(x: number, recording: Recording): void {
+    const isMeant = recording.state === 'removed'
+    this.context.fillStyle = isMeant ? this.ink.muted : this.ink.bad
     this.context.font = "600 14px 'Noto Sans CJK SC', sans-serif"
-    this.context.fillText(`✕ ${text}`, Math.max(x, LABELS_PX) + 8, this.y + WAVE_PX / 2)
+    this.context.fillText(`${isMeant ? '○' : '✕'} ${fateOf(recording)}`, Math.max(x, LABELS_PX) + 8, this.y + WAVE_PX / 2)
   }
 
   private wave(peaks: Peaks, from: number, to: number): void {

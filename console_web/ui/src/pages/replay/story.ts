@@ -1,7 +1,7 @@
 // One incident's timeline as the server tells it, and the lines and bars that the screen makes of it.
 
 import { apiUrl } from '@/lib/bases'
-import { lengthText } from '@/lib/clock'
+import { dateText, lengthText } from '@/lib/clock'
 import { getJson } from '@/lib/http'
 import { say, t, word } from '@/lib/i18n'
 import { groupOf, type SymbolGroup } from '@/lib/symbols'
@@ -14,13 +14,29 @@ export interface TimelineRecord {
   actor: { role: string; id: string }
   body: AnyEvent
 }
+export type SoundState = 'whole' | 'missing' | 'changed' | 'cut' | 'removed'
+export interface Leg {
+  side: 'caller' | 'seat' | 'party' | 'centre'
+  url: string
+  started_at_ms: number
+  duration_ms: number
+  state: SoundState
+}
 export interface Recording {
   call_id: string
   url: string
   peaks_url: string
   started_at_ms: number
   duration_ms: number
-  state: 'whole' | 'missing' | 'changed'
+  state: SoundState
+  sha256: string
+  /** A process died while it was written. */
+  broken_off: boolean
+  removed_at_ms: number | null
+  removed_after_days: number | null
+  /** Why somebody wants it kept. */
+  kept: string
+  legs: Leg[]
 }
 export type TrackPoint = [at_ms: number, lat: number, lon: number, speed_kmh: number, heading_deg: number]
 export interface Timeline {
@@ -144,6 +160,10 @@ function detail(event: AnyEvent, names: Names): string {
       return word('replay', `by_${event.by}`)
     case 'recording_stored.v1':
       return lengthText(event.duration_ms / 1000)
+    case 'recording_kept.v1':
+      return event.reason
+    case 'recording_removed.v1':
+      return t('replay.after_days', { days: event.keep_days })
     case 'location_set.v1':
       return event.location.address || word('source', event.location.source)
     case 'complaint_chosen.v1':
@@ -194,6 +214,16 @@ export function linesOf(story: Timeline, names: Names): Line[] {
       text: detail(body, names),
       actor: actor.role === 'system' ? '' : actor.id,
     }))
+}
+
+/** What became of a recording, in words; empty where it is there as it was. */
+export function fateOf(recording: Recording): string {
+  if (recording.state === 'removed') {
+    const date = dateText(recording.removed_at_ms ?? 0)
+    return t('replay.recording_removed', { date, days: recording.removed_after_days ?? 0 })
+  }
+  if (recording.state !== 'whole') return t(`replay.recording_${recording.state}`)
+  return recording.broken_off ? t('replay.broken_off') : ''
 }
 
 /** The bars of the call lane: ringing, then talking. */
