@@ -26,11 +26,13 @@ from telephony.worker_call import LEGS_MAX, EmergencyCall
 from telephony.worker_legs import CALLER, Leg, LegEvent
 
 POLL_MS = 10
-"""While there is a call: how late an order of the supervisor can be."""
-IDLE_POLL_MS = 500
-"""Without one. Packets end the wait: telephones are heard at once all the same, and the supervisor
-sends a keep-alive behind each of its lines.
+"""While a call comes or goes: PJSIP's other threads close its files, and do not tell."""
+CALL_POLL_MS = 50
+"""In a conversation: how late a key that the caller presses can be. Packets end the wait: phones
+are heard at once all the same, and the supervisor sends a keep-alive behind each of its lines.
 """
+IDLE_POLL_MS = 500
+"""Without one."""
 BUSY_MS = 2000
 """After the last call, or a call that was refused, PJSIP has timers to serve."""
 ALIVE_EVERY_MS = 1000
@@ -103,6 +105,8 @@ class Worker:
         now_ms = time.monotonic_ns() // 1_000_000
         if self._call is not None or self._refused or self._orphan or self._stopping:
             self._busy_until_ms = now_ms + BUSY_MS
+        if self._call is not None and self._call.joined and not self._stopping:
+            return CALL_POLL_MS
         if now_ms < self._busy_until_ms:
             return POLL_MS
         self._clock(on=False)

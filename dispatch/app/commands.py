@@ -8,6 +8,7 @@ import typer
 
 from dispatch.app import (
     accounts,
+    bench_calls,
     bench_chain,
     bench_pair,
     certificates,
@@ -25,6 +26,7 @@ from dispatch.app.settings import Settings, load
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True, help="Measure. --json prints one object as last line.")
 app.add_typer(bench, name="bench")
+bench_calls.register(bench)
 bench_chain.register(bench)
 bench_pair.register(bench)
 app.add_typer(accounts.app, name="user")

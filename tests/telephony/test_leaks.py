@@ -1,0 +1,141 @@
+"""Many short calls with sound, bridged and recorded: nothing of them stays, nothing is refused."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from simulators.bench.gateway import Switchboard, gateway, settings
+from simulators.bench.short_callers import ShortCallers
+from simulators.bench.sip_load import Load
+from telephony.kamailio import KamailioControl
+from telephony.settings import GatewaySettings
+from tests.telephony.harness import left_behind, until
+
+PARTS = ("telephony.worker", "telephony.supervisor", "kamailio.cfg")
+TALK_S = 0.2
+WARM = 160
+"""What libraries and caches take once is taken by then: ten calls a worker."""
+PAGE_KIB = 4
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What the processes of one part hold: the most of any one of them."""
+
+    handles: int
+    memory_kib: int
+
+
+def held(folder: Path) -> dict[str, Held]:
+    """By part; Kamailio's shared memory beside them, as it counts it itself."""
+    found: dict[str, Held] = {}
+    for pid in left_behind(folder):
+        process = Path(f"/proc/{pid}")
+        with contextlib.suppress(OSError):
+            line = (process / "cmdline").read_bytes()
+            part = next((name for name in PARTS if name.encode() in line), "")
+            handles = len(list((process / "fd").iterdir()))
+            # without pages that are shared: of files, and Kamailio's among its processes
+            _, resident, shared, *_ = (process / "statm").read_text().split()
+            memory_kib = (int(resident) - int(shared)) * PAGE_KIB
+            if part:
+                most = found.get(part, Held(handles=0, memory_kib=0))
+                found[part] = Held(
+                    handles=max(handles, most.handles), memory_kib=max(memory_kib, most.memory_kib)
+                )
+    shm = KamailioControl(folder / "kamailio" / "ctl").call("core.shmmem", [])
+    assert isinstance(shm, dict)
+    found["shm"] = Held(handles=0, memory_kib=int(shm["real_used"]) // 1024)
+    return found
+
+
+def grown(before: dict[str, Held], after: dict[str, Held]) -> dict[str, tuple[int, int]]:
+    """Handles and KiB more than before, by part."""
+    return {
+        part: (
+            after[part].handles - before[part].handles,
+            after[part].memory_kib - before[part].memory_kib,
+        )
+        for part in before
+    }
+
+
+@contextlib.asynccontextmanager
+async def bench(
+    workers: int, *, bridge: bool
+) -> AsyncIterator[tuple[GatewaySettings, Switchboard]]:
+    folder = Path(tempfile.mkdtemp(prefix="d120-"))
+    made = settings(folder, workers)
+    # A worker that is started anew would hide what it leaks.
+    made = replace(made, pool=replace(made.pool, calls_before_recycle=100_000))
+    try:
+        async with gateway(made):
+            board = Switchboard(made, bridge=bridge)
+            running = asyncio.ensure_future(board.run())
+            try:
+                yield made, board
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def nothing_stays(*, workers: int, calls: int, rate: float, memory_kib: int) -> None:
+    async with bench(workers, bridge=True) as (made, board):
+        load = Load(made, made.data_path)
+        async with load.seat():
+            warm = await load.call(calls=WARM, limit=workers - 2, rate=rate, talk_s=TALK_S)
+            await until(lambda: len(board.recorded) == WARM, timeout_s=60)
+            before = held(made.data_path)
+            many = await load.call(calls=calls, limit=workers - 2, rate=rate, talk_s=TALK_S)
+            await until(lambda: len(board.recorded) == WARM + calls, timeout_s=120)
+        for called in (warm, many):
+            assert (called.refused, called.failed) == (0, 0), called.fault
+        assert board.joined == board.ended == WARM + calls
+
+        def flat() -> bool:
+            now = grown(before, held(made.data_path))
+            return all(handles <= 2 and kib <= memory_kib for handles, kib in now.values())
+
+        # What Kamailio keeps of a call for half a minute after it goes by itself.
+        try:
+            await until(flat, timeout_s=90)
+        finally:
+            sys.stdout.write(f"{calls} calls: {grown(before, held(made.data_path))} of {before}\n")
+
+
+async def test_hundreds_of_calls_leave_nothing_behind() -> None:
+    await nothing_stays(workers=8, calls=240, rate=12, memory_kib=3 * 1024)
+
+
+@pytest.mark.soak
+async def test_ten_thousand_calls_leave_nothing_behind() -> None:
+    await nothing_stays(workers=16, calls=10_000, rate=20, memory_kib=6 * 1024)
+
+
+async def test_who_gives_up_while_it_rings_leaves_his_worker_free() -> None:
+    async with bench(1, bridge=False) as (made, board):
+        loop = asyncio.get_running_loop()
+        server = f"127.0.0.1:{made.kamailio.listen_port}"
+        transport, callers = await loop.create_datagram_endpoint(
+            lambda: ShortCallers(server), local_addr=("127.0.0.1", 0)
+        )
+        try:
+            for n in range(1, 9):
+                number = f"1390000000{n}"
+                callers.ring(number)
+                await until(lambda who=number: who in callers.rang_ms or who in callers.refused)
+                callers.leave(number)
+                await until(lambda n=n: board.ended == n)
+        finally:
+            transport.close()
+        assert not callers.refused
+        assert board.offered == 8
