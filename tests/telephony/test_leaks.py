@@ -17,6 +17,7 @@ from simulators.bench.short_callers import ShortCallers
 from simulators.bench.sip_load import Load
 from telephony.kamailio import KamailioControl
 from telephony.settings import GatewaySettings
+from tests.ports import free_ports
 from tests.telephony.harness import left_behind, until
 
 PARTS = ("telephony.worker", "telephony.supervisor", "kamailio.cfg")
@@ -74,7 +75,12 @@ async def bench(
     folder = Path(tempfile.mkdtemp(prefix="d120-"))
     made = settings(folder, workers)
     # A worker that is started anew would hide what it leaks.
-    made = replace(made, pool=replace(made.pool, calls_before_recycle=100_000))
+    first, sound = free_ports(workers + 2), free_ports(workers * 20)
+    pool = replace(
+        made.pool, calls_before_recycle=100_000, sip_port_base=first + 2, rtp_port_base=sound
+    )
+    front = replace(made.kamailio, listen_port=first, internal_port=first + 1)
+    made = replace(made, pool=pool, kamailio=front)
     try:
         async with gateway(made):
             board = Switchboard(made, bridge=bridge)
