@@ -25,6 +25,8 @@ class Entry(msgspec.Struct, kw_only=True):
     since_ms: int
     ordered: bool = False
     over: bool = False
+    waits: bool = False
+    """Whether the caller hears the announcement, and no phone rings for him on a core's order."""
     placed: gw.OrderPlace | None = None
 
 
@@ -49,6 +51,10 @@ class CallBook:
         """Calls whose caller is still there, as `Welcome` lists them; a placed one once offered."""
         return [entry.call_ref for entry in self._calls.values() if not entry.over]
 
+    def waiting(self) -> list[str]:
+        """Callers with whom nobody is, as they came."""
+        return [entry.call_ref for entry in self._calls.values() if entry.waits and not entry.over]
+
     def adopt(self, call_ref: str) -> None:
         """A conversation that outlived an earlier gateway: it goes on, and takes no orders."""
         self._calls[call_ref] = Entry(call_ref=call_ref, worker="", since_ms=0, ordered=True)
@@ -69,10 +75,13 @@ class CallBook:
                 return []
             case wire.Invited():
                 return [self._invited(worker, line, now_ms)]
-            case wire.Joined():
-                return self._joined(line)
+            case wire.Waits() | wire.Joined():
+                entry = self._calls.get(line.call_ref)
+                if entry is not None:
+                    entry.waits = isinstance(line, wire.Waits)
+                return self._joined(line) if isinstance(line, wire.Joined) else []
             case wire.SeatLost():
-                return [_seat_lost(line)]
+                return [] if line.seat_id == wire.RING_GROUP else [_seat_lost(line)]
             case wire.NotPlaced():
                 return self._not_placed(line.call_ref, line.at_ms, line.sip_code, line.reason)
             case (
@@ -112,7 +121,11 @@ class CallBook:
             partner_id = PartnerId(line.seat_id.removeprefix(wire.PARTNER))
             return [gw.Forwarded(seq=0, at_ms=line.at_ms, call_ref=call_ref, partner_id=partner_id)]
         connected = gw.Connected(
-            seq=0, at_ms=line.at_ms, call_ref=call_ref, seat_id=SeatId(line.seat_id)
+            seq=0,
+            at_ms=line.at_ms,
+            call_ref=call_ref,
+            seat_id=SeatId(line.seat_id),
+            by_itself=line.by_group,
         )
         entry = self._calls.get(line.call_ref)
         if not line.placed or entry is None or entry.placed is None:
@@ -179,7 +192,13 @@ class CallBook:
             self.orders_unknown += 1
             return None, []
         entry.ordered = True
+        entry.waits = entry.waits and not isinstance(order, gw.OrderBridge | gw.OrderForward)
         return ToDo(worker=entry.worker, line=_line_of(order)), []
+
+    def rung(self, order: wire.Ring) -> ToDo | None:
+        """A ring group's phones shall ring for this caller."""
+        entry = self._calls.get(order.call_ref)
+        return ToDo(worker=entry.worker, line=order) if entry is not None else None
 
     def _place(
         self, order: gw.OrderPlace, idle: Sequence[str], *, at_ms: int, now_ms: int

@@ -164,6 +164,7 @@ class FakeGateway:
                 | wire.HandOver()
                 | wire.SendDigits()
                 | wire.Hold()
+                | wire.Ring()
                 | wire.Stop()
                 | wire.PhoneChanged()
             ):

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -143,6 +143,24 @@ class PoolSettings(Part, frozen=True):
     place_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=180)] = 60.0
 
 
+class RingSeat(Part, frozen=True):
+    """A seat of the ring group, and its phone at our registrar."""
+
+    seat_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    phone: SipUser
+
+
+class RingGroupSettings(Part, frozen=True):
+    """Who is rung for callers while no core is there; without seats they hear the announcement."""
+
+    seats: Annotated[tuple[RingSeat, ...], msgspec.Meta(max_length=12)] = ()
+    order: Literal["in_turn", "together"] = "in_turn"
+    """One after the other in the order of `seats`, or all that are free at once."""
+    ring_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 10.0
+    pause_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 5.0
+    """All have rung in vain: so long until the first rings again."""
+
+
 class GatewaySettings(Part, frozen=True):
     """All of one gateway. `link` is `unix:<path>` or `tcp:<host>:<port>`, where the core
     connects.
@@ -169,6 +187,7 @@ class GatewaySettings(Part, frozen=True):
     """A folder with `<language>/<n>.wav`, the place in the queue; empty means the shipped one."""
     kamailio: KamailioSettings = KamailioSettings()
     pool: PoolSettings = PoolSettings()
+    ring_group: RingGroupSettings = RingGroupSettings()
     start_kamailio: bool = True
     """False when a Kamailio outside the gateway is in front."""
     hold_unattended_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 10.0
@@ -277,9 +296,21 @@ def check(settings: GatewaySettings) -> None:
         raise BadInput("kamailio.internal_port", "equals listen_port", mend="choose another")
     _check_tls(front)
     _check_browser(front)
+    _check_ring_group(settings)
     control = settings.kamailio_path / "ctl"
     if len(str(control).encode()) > UNIX_PATH_BYTES_MAX:
         raise BadInput("data_dir", "too long for a Unix socket", mend="a path under 90 bytes")
+
+
+def _check_ring_group(settings: GatewaySettings) -> None:
+    known = {phone.user for phone in settings.kamailio.phones}
+    phones = [seat.phone for seat in settings.ring_group.seats]
+    for i, phone in enumerate(phones):
+        if settings.start_kamailio and phone not in known:
+            mend = "name one of kamailio.phones"
+            raise BadInput(f"ring_group.seats[{i}].phone", f"{phone!r} is none of ours", mend=mend)
+        if phone in phones[:i]:
+            raise BadInput(f"ring_group.seats[{i}].phone", "appears twice", mend="name it once")
 
 
 def _check_browser(front: KamailioSettings) -> None:

@@ -5,7 +5,6 @@
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -28,9 +27,11 @@ from telephony.clock import SystemClock
 from telephony.front import Front
 from telephony.handover import Handover
 from telephony.link import EpochStore, LinkServer
+from telephony.logs import JsonLog
 from telephony.merger import Merger
 from telephony.phones import PhoneChanges
 from telephony.pool import Pool
+from telephony.ring_group import RingGroup
 from telephony.rtpengine import MediaBridge, packages_missing
 from telephony.settings import BrowserSettings, GatewaySettings
 from telephony.spool import DiskSpool, SpoolFull
@@ -104,6 +105,8 @@ class Supervisor:
         self._deaths: asyncio.Queue[_Death] = asyncio.Queue(FRONT_WORK_MAX)
         self._stop = asyncio.Event()
         self._places = WaitingPlaces()
+        self._ring_group = RingGroup(settings.ring_group)
+        self._core_seen_ms = clock.monotonic_ms()
         self.reports_lost = 0
         self._end_what_was_cut()
 
@@ -177,8 +180,11 @@ class Supervisor:
         return True
 
     def _heard(self, worker: str, line: wire.FromWorker) -> None:
-        for report in self.book.heard(worker, line, self._clock.monotonic_ms()):
+        now_ms = self._clock.monotonic_ms()
+        for report in self.book.heard(worker, line, now_ms):
             self._report(report)
+        if isinstance(line, wire.SeatLost) and line.seat_id == wire.RING_GROUP:
+            self._ring_group.in_vain(line.call_ref, now_ms)
         if isinstance(line, wire.Ready) and self.pool.slots[worker].starts > 1:
             self._worker_returned()
         if isinstance(line, wire.Closed):
@@ -344,21 +350,24 @@ class Supervisor:
             if self._parent and not self._stop.is_set() and os.getppid() != self._parent:
                 log.error("the process that started the gateway is gone; leaving")
                 self.stop()
-            away = not self.link.connected
-            limit_s = settings.hold_core_away_s if away else settings.hold_unattended_s
             now_ms = self._clock.monotonic_ms()
+            away = not self.link.connected
+            if not away:
+                self._core_seen_ms = now_ms
+            limit_s = settings.hold_core_away_s if away else settings.hold_unattended_s
             for order in self._places.take(now_ms, free=self._lines()):
                 self._order(order)
             for todo in self.book.unattended(now_ms, round(limit_s * 1000)):
                 self._do(todo)
+            if now_ms - self._core_seen_ms >= settings.hold_core_away_s * 1000:
+                self._ring()
 
-
-class _JsonLog(logging.Formatter):
-    """One JSON object a line; no numbers of callers are ever logged."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {"level": record.levelname.lower(), "room": record.name}
-        return json.dumps({**entry, "text": record.getMessage()}, ensure_ascii=False)
+    def _ring(self) -> None:
+        """No core is there: a group of phones rings for those who wait."""
+        for order in self._ring_group.look(self.book.waiting(), self._clock.monotonic_ms()):
+            todo = self.book.rung(order)
+            if todo is not None:
+                self._do(todo)
 
 
 def _without_missing(settings: GatewaySettings) -> GatewaySettings:
@@ -390,7 +399,7 @@ def main() -> int:
         "--end-with-parent", action="store_true", help="leave when whoever started this is gone"
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLog())
+    handler.setFormatter(JsonLog())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     given = arguments.parse_args()
     try:

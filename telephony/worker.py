@@ -310,6 +310,8 @@ class Worker:
                         call.hold(order.position)
                     case wire.Bridge():
                         call.bridge(order)
+                    case wire.Ring():
+                        call.ring(order)
                     case wire.Release():
                         call.release("seat")
                     case _:

@@ -3,9 +3,6 @@
 A call that came in starts with the caller's leg; one that is placed from here with the seat's.
 """
 
-import enum
-import math
-import re
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +14,9 @@ from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import worker_messages as wire
 from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
 from telephony.worker_mixer import Mixer
-from telephony.worker_parties import AUTO_ANSWER, Parties
+from telephony.worker_parties import Parties
+from telephony.worker_stage import Stage
+from telephony.worker_targets import Target, Targets
 from telephony.worker_told import LegFiles, Told
 from telephony.worker_watch import DEAD_CODE_MIN, NO_SOUND, CallWatch
 
@@ -26,18 +25,6 @@ LEGS_MAX = 4
 CENTRE = "centre"
 REDIAL_S_MAX = 8.0
 """A browser answers by itself within a second; a caller is not kept waiting for one longer."""
-NUMBER = re.compile(r"^[0-9+*#A-Za-z._-]{1,32}$")
-
-
-class Stage(enum.Enum):
-    """How far the call is."""
-
-    RINGING = "ringing"
-    HELD = "held"
-    DIALLING_SEAT = "dialling_seat"
-    DIALLING_NUMBER = "dialling_number"
-    JOINED = "joined"
-    ENDING = "ending"
 
 
 class EmergencyCall:
@@ -66,16 +53,19 @@ class EmergencyCall:
         self._caller: Leg | None = None
         self._seat: Leg | None = None
         self._leaving: list[Leg] = []
+        self._targets = Targets(call_ref, settings)
         self._parties = Parties(
             call_ref=call_ref,
             account=account,
             events=events,
-            settings=settings,
+            targets=self._targets,
+            sip_host=settings.sip_host,
             tell=tell,
             now_ms=now_ms,
             file=lambda: self._files.next(PARTY),
         )
         self._mixer = Mixer(settings, self._parties, lambda: self._files.next(CENTRE))
+        self._target: Target | None = None
         self._seat_id = ""
         self._phone = ""
         self._watch = CallWatch(settings)
@@ -91,7 +81,7 @@ class EmergencyCall:
     def place(self, order: wire.Place) -> None:
         """Dial the seat; the number follows when the seat answers."""
         self._placing, self.number = True, order.number
-        self._dial_seat(order.seat_id, order.phone)
+        self._dial_seat(self._targets.seat(order.seat_id, order.phone, caller=self.number))
 
     def hold(self, place: int = 0) -> None:
         """Answer with the announcement, and the place in the queue where it is not 0."""
@@ -100,6 +90,9 @@ class EmergencyCall:
             self._mixer.set_place(place)
             self._answer()
             self._alone()
+        elif self._stage is Stage.DIALLING_SEAT and not self._placing:
+            self._mixer.set_place(place)
+            self._remix()
 
     def in_call(self, order: wire.InCall) -> None:
         """Anything that a joined call can be asked for."""
@@ -108,7 +101,7 @@ class EmergencyCall:
                 if self._stage is Stage.JOINED:
                     self._mixer.shape(order)
             case wire.AddParty() if self._stage is Stage.JOINED:
-                self._parties.add(order, self._shown(), room=self._legs() < LEGS_MAX)
+                self._parties.add(order, self.number, room=self._legs() < LEGS_MAX)
             case wire.AddParty():
                 self._told.party_gone(order.party_id, 488, "the call is not joined")
             case wire.PartyMode():
@@ -155,7 +148,16 @@ class EmergencyCall:
         if self._stage is not Stage.JOINED and self._seat is not None:
             self._leave(self._seat)
             self._seat = None
-        self._dial_seat(order.seat_id, order.phone, order.uri)
+        targets, seat_id, caller = self._targets, order.seat_id, self.number
+        if order.uri:
+            self._dial_seat(targets.partner(seat_id, order.uri, caller=caller))
+        else:
+            self._dial_seat(targets.seat(seat_id, order.phone, caller=caller))
+
+    def ring(self, order: wire.Ring) -> None:
+        """Ring a group of phones for a caller who hears the announcement, until one answers."""
+        if self._stage is Stage.HELD and self._caller is not None:
+            self._dial_seat(self._targets.group(order, caller=self.number))
 
     def phone_changed(self, line: wire.PhoneChanged) -> None:
         """A browser that has started anew has forgotten the call: its seat is dialled again, and
@@ -169,13 +171,15 @@ class EmergencyCall:
             return
         if line.registered:
             self._mixer.seat_away()
-            self._dial_seat(self._seat_id, self._phone, limit_s=REDIAL_S_MAX)
+            seat_id, phone, caller = self._seat_id, self._phone, self.number
+            self._dial_seat(self._targets.seat(seat_id, phone, caller=caller, limit_s=REDIAL_S_MAX))
             self._remix()
         elif self._seat is not None:
             seat, self._seat = self._seat, None
             self._mixer.forget(SEAT)
             self._leave(seat)
-            self._seat_failed(480, "the phone is gone")
+            gone = self._seat_left if self._stage is Stage.JOINED else self._seat_failed
+            gone(480, "the phone is gone")
 
     def release(self, by: str) -> None:
         """End both sides."""
@@ -260,10 +264,14 @@ class EmergencyCall:
     def _alone(self) -> None:
         """Nobody is with the caller: the announcement, until somebody is."""
         self._parties.drop_all()
+        self._announce()
+        self._parties.hang_up()
+
+    def _announce(self) -> None:
         self._stage = Stage.HELD
         self._mixer.announce()
         self._remix()
-        self._parties.hang_up()
+        self._told.waits()
 
     def _remix(self) -> None:
         if self._stage is not Stage.ENDING:
@@ -286,48 +294,36 @@ class EmergencyCall:
         self._mixer.phone_holds(held=held)
         self._told.phone_held(held=held)
 
-    def _shown(self) -> str:
-        return self.number if NUMBER.match(self.number) else "anonymous"
-
-    def _dial_seat(
-        self, seat_id: str, phone: str, partner: str = "", limit_s: float = math.inf
-    ) -> None:
-        self._seat_id, self._phone = seat_id, phone
+    def _dial_seat(self, target: Target) -> None:
+        self._target, self._seat_id, self._phone = target, target.seat_id, target.phone
         self._stage = Stage.DIALLING_SEAT
         leg = Leg(self._account, self._events, SEAT)
-        headers = {"X-Call-Ref": self.call_ref, "X-Leg": "seat", **AUTO_ANSWER}
-        limit_s = min(limit_s, self._settings.seat_answer_timeout_s)
-        if partner:
-            phone, headers = "partner", {"X-Leg": "partner", "X-Partner": f"<{partner}>"}
-            limit_s = self._settings.place_answer_timeout_s
         old, self._seat = self._seat, leg
         self._mixer.forget(SEAT)
         if old is not None:
             self._leave(old)
-        uri = f"sip:{phone}@{self._settings.kamailio}"
+        if fault := self._dial(leg, target):
+            self._seat = None
+            self._seat_failed(500, fault)
+
+    def _dial(self, leg: Leg, target: Target) -> str:
+        """Start a leg; what went wrong, or empty."""
+        local_uri = f"<sip:{target.shown}@{self._settings.sip_host}>"
         try:
-            leg.dial(uri, headers, f"<sip:{self._shown()}@{self._settings.sip_host}>")
+            leg.dial(target.uri, target.headers, local_uri)
         except pj.Error as error:
             leg.gone = True
-            self._seat = None
-            self._seat_failed(500, str(error))
-            return
-        self._deadline_ms = self._now_ms() + round(limit_s * 1000)
+            return str(error)
+        self._deadline_ms = self._now_ms() + round(target.limit_s * 1000)
+        return ""
 
     def _dial_number(self) -> None:
         self._stage = Stage.DIALLING_NUMBER
         leg = Leg(self._account, self._events, CALLER)
         self._caller = leg
-        headers = {"X-Call-Ref": self.call_ref, "X-Leg": "trunk"}
-        uri = f"sip:{self.number}@{self._settings.kamailio}"
-        try:
-            leg.dial(uri, headers, f"<sip:120@{self._settings.sip_host}>")
-        except pj.Error as error:
-            leg.gone = True
+        if fault := self._dial(leg, self._targets.number(self.number)):
             self._caller = None
-            self._not_placed(500, str(error))
-            return
-        self._deadline_ms = self._now_ms() + round(self._settings.place_answer_timeout_s * 1000)
+            self._not_placed(500, fault)
 
     def _on_media(self, leg: Leg) -> None:
         party = self._parties.of(leg)
@@ -365,7 +361,10 @@ class EmergencyCall:
             self._stage = Stage.JOINED
             self._deadline_ms = None
             placed, self._placing = self._placing, False
-            self._told.joined(self._seat_id, placed=placed)
+            target = self._target
+            if by_group := target is not None and bool(target.group):
+                self._seat_id, self._phone = target.whose(seat.answered_by)
+            self._told.joined(self._seat_id, placed=placed, by_group=by_group)
 
     def _on_gone(self, leg: Leg, event: LegEvent) -> None:
         leg.close()
@@ -418,10 +417,8 @@ class EmergencyCall:
         if self._placing:
             self._not_placed(sip_code, reason)
             return
-        self._stage = Stage.HELD
         self._mixer.plain()
-        self._mixer.announce()
-        self._remix()
+        self._announce()
         self._told.seat_lost(self._seat_id, sip_code, reason)
 
     def _not_placed(self, sip_code: int, reason: str) -> None:

@@ -15,6 +15,7 @@ CALLER = "caller"
 SEAT = "seat"
 PARTY = "party"
 REFER_TAKEN = 380
+ANSWERED_BY = re.compile(r"^X-Answered-By:[ \t]*(\S{1,64})", re.IGNORECASE | re.MULTILINE)
 REFERRED = re.compile(r"(?:sips?|tel):([0-9+*#A-Za-z._-]{1,32})(?:[@;>?]|$)")
 
 
@@ -43,15 +44,20 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         self.confirmed = False
         self.gone = False
         self.hanging_up = False
+        self.answered_by = ""
+        """Which phone of a ring group has answered."""
         self.on_hold = False
         """Put on hold by the phone's own key."""
 
     # ---- PJSUA2's callbacks
 
-    def onCallState(self, _prm: pj.OnCallStateParam) -> None:
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:
         try:
             info = self.getInfo()
             state, code, reason = info.state, info.lastStatusCode, info.lastReason
+            if state == pj.PJSIP_INV_STATE_CONNECTING:
+                found = ANSWERED_BY.search(prm.e.body.tsxState.src.rdata.wholeMsg or "")
+                self.answered_by = found.group(1) if found else ""
         except pj.Error as error:
             state, code, reason = pj.PJSIP_INV_STATE_DISCONNECTED, 500, str(error)
         if state == pj.PJSIP_INV_STATE_CONFIRMED:

@@ -3,6 +3,8 @@
 import msgspec
 
 PARTNER = "partner:"
+RING_GROUP = "ring:"
+"""In the place of a seat, while it is not known which of the group will answer."""
 LINE_BYTES_MAX = 65_536
 
 
@@ -29,6 +31,23 @@ class Bridge(Line, frozen=True, tag="bridge"):
     seat_id: str
     phone: str
     uri: str = ""
+
+
+class GroupPhone(msgspec.Struct, frozen=True, kw_only=True):
+    """One phone of a ring group, and whose it is."""
+
+    seat_id: str
+    phone: str
+
+
+class Ring(Line, frozen=True, tag="ring"):
+    """Ring these phones, all at once, for a caller who hears the announcement; the first that
+    answers is joined. Ends as `Joined` by the group, or as `SeatLost` of `RING_GROUP`.
+    """
+
+    call_ref: str
+    phones: tuple[GroupPhone, ...]
+    ring_s: float
 
 
 class Release(Line, frozen=True, tag="release"):
@@ -108,7 +127,7 @@ class Stop(Line, frozen=True, tag="stop"):
 
 
 InCall = Talk | AddParty | PartyMode | DropParty | HandOver | SendDigits
-ToWorker = Hold | Bridge | Release | Place | Stop | PhoneChanged | InCall
+ToWorker = Hold | Bridge | Ring | Release | Place | Stop | PhoneChanged | InCall
 
 # ---- worker to supervisor
 
@@ -144,12 +163,21 @@ class Invited(Line, frozen=True, tag="invited"):
 
 
 class Joined(Line, frozen=True, tag="joined"):
-    """Both sides hear each other. `placed` when the call was dialled from here."""
+    """Both sides hear each other. `placed` when the call was dialled from here, `by_group` when
+    a phone of a ring group answered.
+    """
 
     at_ms: int
     call_ref: str
     seat_id: str
     placed: bool = False
+    by_group: bool = False
+
+
+class Waits(Line, frozen=True, tag="waits"):
+    """The caller hears the announcement, and no phone rings for him."""
+
+    call_ref: str
 
 
 class SeatLost(Line, frozen=True, tag="seat_lost"):
@@ -246,6 +274,7 @@ FromWorker = (
     | Alive
     | Invited
     | Joined
+    | Waits
     | SeatLost
     | SeatLeft
     | PhoneHeld

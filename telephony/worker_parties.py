@@ -12,11 +12,7 @@ import pjsua2 as pj
 from telephony import mixing
 from telephony import worker_messages as wire
 from telephony.worker_legs import PARTY, Leg, LegEvent
-
-AUTO_ANSWER = {
-    "Call-Info": "<sip:dispatch120>;answer-after=0",
-    "Alert-Info": "info=alert-autoanswer",
-}
+from telephony.worker_targets import Targets
 
 
 class Party(msgspec.Struct, kw_only=True):
@@ -40,7 +36,8 @@ class Parties:
         call_ref: str,
         account: pj.Account,
         events: deque[LegEvent],
-        settings: wire.WorkerSettings,
+        targets: Targets,
+        sip_host: str,
         tell: Callable[[wire.FromWorker], None],
         now_ms: Callable[[], int],
         file: Callable[[], Path],
@@ -48,7 +45,8 @@ class Parties:
         self._call_ref = call_ref
         self._account = account
         self._events = events
-        self._settings = settings
+        self._targets = targets
+        self._sip_host = sip_host
         self._tell = tell
         self._now_ms = now_ms
         self._file = file
@@ -103,18 +101,12 @@ class Parties:
             self._gone(order.party_id, 404, "the seat has no phone")
             return
         leg = Leg(self._account, self._events, PARTY)
-        host, kamailio = self._settings.sip_host, self._settings.kamailio
-        headers = {"X-Call-Ref": self._call_ref}
         if order.phone:
-            headers |= {"X-Leg": "seat", **AUTO_ANSWER}
-            uri, shown = f"sip:{order.phone}@{kamailio}", caller_number
-            limit_s = self._settings.seat_answer_timeout_s
+            target = self._targets.seat("", order.phone, caller=caller_number)
         else:
-            headers["X-Leg"] = "trunk"
-            uri, shown = f"sip:{order.number}@{kamailio}", "120"
-            limit_s = self._settings.place_answer_timeout_s
+            target = self._targets.number(order.number)
         try:
-            leg.dial(uri, headers, f"<sip:{shown}@{host}>")
+            leg.dial(target.uri, target.headers, f"<sip:{target.shown}@{self._sip_host}>")
         except pj.Error as error:
             leg.gone = True
             self._gone(order.party_id, 500, str(error))
@@ -124,7 +116,7 @@ class Parties:
             mode=order.mode,
             leg=leg,
             phone=order.phone,
-            deadline_ms=self._now_ms() + round(limit_s * 1000),
+            deadline_ms=self._now_ms() + round(target.limit_s * 1000),
         )
 
     def set_mode(self, party_id: str, mode: str) -> None:

@@ -23,9 +23,18 @@ class Told:
         self._digits = 0
         self.over = False
 
-    def joined(self, seat_id: str, *, placed: bool) -> None:
+    def waits(self) -> None:
+        self._tell(wire.Waits(call_ref=self._ref))
+
+    def joined(self, seat_id: str, *, placed: bool, by_group: bool) -> None:
         self._tell(
-            wire.Joined(at_ms=self._now_ms(), call_ref=self._ref, seat_id=seat_id, placed=placed)
+            wire.Joined(
+                at_ms=self._now_ms(),
+                call_ref=self._ref,
+                seat_id=seat_id,
+                placed=placed,
+                by_group=by_group,
+            )
         )
 
     def seat_lost(self, seat_id: str, sip_code: int, reason: str) -> None:

@@ -35,6 +35,8 @@ from telephony.settings import (
     GatewaySettings,
     KamailioSettings,
     PoolSettings,
+    RingGroupSettings,
+    RingSeat,
     SeatPhone,
     TrunkPeer,
     TrunkSource,
@@ -255,6 +257,17 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
             peers=tuple(peers),
             phones=tuple(SeatPhone(user=s.phone, password=s.password) for s in settings.seats),
             browser=browser_settings(settings),
+        ),
+        ring_group=RingGroupSettings(
+            seats=tuple(
+                RingSeat(seat_id=seat.seat_id, phone=seat.phone)
+                for seat_id in sip.ring_group.seats
+                for seat in settings.seats
+                if seat.seat_id == seat_id
+            ),
+            order=sip.ring_group.order,
+            ring_s=sip.ring_group.ring_s,
+            pause_s=sip.ring_group.pause_s,
         ),
         pool=PoolSettings(
             size=sip.workers,

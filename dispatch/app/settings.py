@@ -75,6 +75,17 @@ class BrowserPart(Part, frozen=True):
     """How long a page may register with one pass; it asks for the next at a third of it."""
 
 
+class RingGroupPart(Part, frozen=True):
+    """Whose desk phones ring for callers while no core is there. Nobody: the announcement plays."""
+
+    seats: Annotated[tuple[str, ...], msgspec.Meta(max_length=12)] = ()
+    """Ids of `seats`, in the order in which they ring."""
+    order: Literal["in_turn", "together"] = "in_turn"
+    ring_s: Annotated[float, msgspec.Meta(ge=1, le=120)] = 10.0
+    pause_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 5.0
+    """All have rung in vain: so long until the first rings again."""
+
+
 class SipPart(Part, frozen=True):
     """Where trunks and phones send; `workers` is the most calls at once."""
 
@@ -93,6 +104,7 @@ class SipPart(Part, frozen=True):
     rtp_host: str = ""
     """The address in SDP; empty means `advertise_host`, or `host`."""
     browser: BrowserPart = BrowserPart()
+    ring_group: RingGroupPart = RingGroupPart()
 
 
 class RecordingsPart(Part, frozen=True):
@@ -247,6 +259,7 @@ def load(path: Path) -> Settings:
     except msgspec.DecodeError as fault:
         raise BadInput(str(path), str(fault), mend="see docs/configuration.md") from fault
     check_queue(settings.queue, settings.seats)
+    _check_ring_group(settings)
     check_pair(settings)
     base = path.parent.absolute()
     return msgspec.structs.replace(
@@ -265,6 +278,17 @@ def load(path: Path) -> Settings:
             tls_key=_below(base, settings.vehicles.tls_key),
         ),
     )
+
+
+def _check_ring_group(settings: Settings) -> None:
+    known = [seat.seat_id for seat in settings.seats]
+    rung = settings.sip.ring_group.seats
+    for seat_id in rung:
+        if seat_id not in known:
+            mend = f"name one of {known}" if known else "write [[seats]]"
+            raise BadInput("sip.ring_group.seats", f"{seat_id!r} is no seat", mend=mend)
+    if len(set(rung)) != len(rung):
+        raise BadInput("sip.ring_group.seats", "a seat appears twice", mend="name each once")
 
 
 def _below(base: Path, name: str) -> str:

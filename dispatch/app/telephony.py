@@ -247,7 +247,11 @@ class TelephonyDesk:
             case gw.PhoneSeen() | gw.PhoneGone():
                 return None if self._drains else self._phone_command(report)
             case gw.Connected():
-                return ConnectCall(call_ref=report.call_ref, seat_id=report.seat_id)
+                return ConnectCall(
+                    call_ref=report.call_ref,
+                    seat_id=report.seat_id,
+                    answered_at_ms=report.at_ms if report.by_itself else None,
+                )
             case gw.SeatFailed():
                 return FailSeat(
                     call_ref=report.call_ref,

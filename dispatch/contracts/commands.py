@@ -123,10 +123,13 @@ class OfferCall(Command, frozen=True, tag="offer_call"):
 
 
 class ConnectCall(Command, frozen=True, tag="connect_call"):
-    """The gateway bridged caller and seat."""
+    """The gateway bridged caller and seat. `answered_at_ms` is set where it did so by itself,
+    because no core was there.
+    """
 
     call_ref: CallRef
     seat_id: SeatId
+    answered_at_ms: int | None = None
 
 
 class FailSeat(Command, frozen=True, tag="fail_seat"):

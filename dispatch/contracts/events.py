@@ -209,11 +209,14 @@ class CallRinging(Event, frozen=True, tag="call_ringing.v1"):
 
 
 class CallAnswered(Event, frozen=True, tag="call_answered.v1"):
-    """A call-taker took it. `wait_ms` counts from the first ring."""
+    """A call-taker took it. `wait_ms` counts from the first ring. `by_gateway`: his phone was rung
+    by the gateway alone, because no core was there, and the two are joined already.
+    """
 
     call_id: CallId
     seat_id: SeatId
     wait_ms: int
+    by_gateway: bool = False
 
 
 class CallConnected(Event, frozen=True, tag="call_connected.v1"):

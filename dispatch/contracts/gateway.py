@@ -221,12 +221,15 @@ class Offered(Wire, frozen=True, tag="offered"):
 
 
 class Connected(Wire, frozen=True, tag="connected"):
-    """Caller and seat are joined."""
+    """Caller and seat are joined. `by_itself`: no core was there, and the gateway rang its own
+    group of phones.
+    """
 
     seq: int
     at_ms: int
     call_ref: CallRef
     seat_id: SeatId
+    by_itself: bool = False
 
 
 class SeatFailed(Wire, frozen=True, tag="seat_failed"):

@@ -13,7 +13,7 @@ from dispatch.core import callbacks, incidents, locating, plan, tally
 from dispatch.core.acd import OVER, WAITING, pair, placed
 from dispatch.core.draft import Draft
 from dispatch.core.numbers import counted
-from dispatch.core.seats import begin_after_call, free_seat, open_seat, put_seat
+from dispatch.core.seats import begin_after_call, leave_seat, open_seat, put_seat
 from dispatch.core.state import Call, Seat, State
 
 LOST_BY = "system"
@@ -45,7 +45,7 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
         return state  # it left the state; the journal still has it
     match event:
         case ev.CallQueued():
-            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            freed = leave_seat(state, call, at_ms)
             since_ms = call.queued_since_ms or at_ms
             rang = call.seat_id if call.state is CallState.RINGING else None
             return _put(
@@ -54,6 +54,7 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                     call,
                     state=CallState.QUEUED,
                     seat_id=None,
+                    seat_was=None,
                     ringing_since_ms=None,
                     answered_at_ms=None,
                     connected_at_ms=None,
@@ -71,8 +72,9 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                 replace(call, state=CallState.RINGING, seat_id=seat_id, ringing_since_ms=at_ms),
             )
         case ev.CallAnswered(seat_id=seat_id, wait_ms=wait_ms):
-            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            freed = leave_seat(state, call, at_ms)
             taken = put_seat(freed, seat_id, SeatState.TALKING, at_ms, call_id=call.call_id)
+            was = freed.seats.get(seat_id) if event.by_gateway else None
             answered = replace(
                 call,
                 state=CallState.ANSWERED,
@@ -80,12 +82,14 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                 answered_at_ms=at_ms,
                 wait_ms=wait_ms if call.wait_ms is None else call.wait_ms,
                 forward_to=None,
+                seat_was=was.state if was is not None else None,
+                seat_was_reason=was.reason if was is not None else "",
             )
             return _put(tally.answered(taken, call, wait_ms), answered)
         case ev.CallConnected():
             return _put(state, replace(call, connected_at_ms=at_ms))
         case ev.CallAbandoned(by=by):
-            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            freed = leave_seat(state, call, at_ms)
             return _put(
                 tally.abandoned(freed, call),
                 replace(
@@ -97,7 +101,7 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                 ),
             )
         case ev.CallEnded(by=by):
-            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
+            freed = leave_seat(state, call, at_ms)
             lost = by == LOST_BY
             return _put(
                 tally.ended(freed, call, at_ms),
@@ -235,12 +239,31 @@ def connect(draft: Draft, command: cmd.ConnectCall) -> None:
             return
         _leave_ringing(draft, seat, call)
         _answer(draft, call, command.seat_id)
-    elif call.state is not CallState.ANSWERED:
+    elif command.answered_at_ms is not None and call.state in WAITING:
+        if not _joined_by_gateway(draft, call, command.seat_id, command.answered_at_ms):
+            return
+    elif call.state is not CallState.ANSWERED or call.seat_id != command.seat_id:
         return
     if draft.state.calls[call.call_id].connected_at_ms is None:
         draft.add(ev.CallConnected(call_id=call.call_id, seat_id=command.seat_id))
         callbacks.reached(draft, call)
     pair(draft)
+
+
+def _joined_by_gateway(draft: Draft, call: Call, seat_id: SeatId, answered_at_ms: int) -> bool:
+    """While no core was there a phone of the ring group answered: its seat has the call. False for
+    a seat that has another: the call stays in line, and moves to the next seat that answers.
+    """
+    seat = draft.state.seats.get(seat_id)
+    if seat is None:
+        draft.add(ev.SeatStateChanged(seat_id=seat_id, state=SeatState.CLOSED))
+        seat = draft.state.seats[seat_id]
+    if seat.state is SeatState.TALKING:
+        return False
+    _leave_ringing(draft, seat, call)
+    wait_ms = max(0, answered_at_ms - call.first_ring_at_ms)
+    _answer(draft, draft.state.calls[call.call_id], seat_id, wait_ms=wait_ms, by_gateway=True)
+    return True
 
 
 def fail_seat(draft: Draft, command: cmd.FailSeat) -> None:
@@ -332,9 +355,21 @@ def _leave_ringing(draft: Draft, seat: Seat, taken: Call) -> None:
         draft.add(ev.CallQueued(call_id=CallId(str(seat.call_id))))
 
 
-def _answer(draft: Draft, call: Call, seat_id: SeatId) -> None:
-    wait_ms = max(0, draft.at_ms - call.first_ring_at_ms)
-    draft.add(ev.CallAnswered(call_id=call.call_id, seat_id=seat_id, wait_ms=wait_ms))
+def _answer(
+    draft: Draft,
+    call: Call,
+    seat_id: SeatId,
+    *,
+    wait_ms: int | None = None,
+    by_gateway: bool = False,
+) -> None:
+    if wait_ms is None:
+        wait_ms = max(0, draft.at_ms - call.first_ring_at_ms)
+    draft.add(
+        ev.CallAnswered(
+            call_id=call.call_id, seat_id=seat_id, wait_ms=wait_ms, by_gateway=by_gateway
+        )
+    )
     if call.incident_id is None:
         incidents.open_for_call(draft, call.call_id)
 

@@ -8,8 +8,8 @@ from dispatch.contracts import effects as ef
 from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
 from dispatch.contracts.ids import ArrivalId, EffectKey, MissionId
-from dispatch.contracts.words import CallState, FeedKind, UnitStatus
-from dispatch.core.acd import moved_up, places
+from dispatch.contracts.words import FeedKind, UnitStatus
+from dispatch.core.acd import moved_up, placed, places
 from dispatch.core.state import State
 from dispatch.core.talk_effects import talk_asked
 
@@ -38,9 +38,8 @@ def _asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.AnyEf
             call_ref = after.calls[call_id].call_ref
             yield ef.ForwardCall(call_ref=call_ref, partner_id=partner_id, uri=uri)
         case ev.CallAnswered(call_id=call_id, seat_id=seat_id):
-            was = before.calls[call_id]
-            if was.callback_of is not None and was.state is CallState.OFFERED:
-                return  # we dialled: the gateway has joined the two already
+            if event.by_gateway or placed(before.calls[call_id]):
+                return  # the gateway has joined the two already
             yield ef.BridgeCall(call_ref=after.calls[call_id].call_ref, seat_id=seat_id)
         case ev.CallOffered(call_id=call_id, caller_number=number, callback_of=None) if number:
             yield ef.LookUpSubscriber(call_id=call_id, number=number)

@@ -10,10 +10,11 @@ from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.ids import CallId, SeatId, UserId
 from dispatch.contracts.words import PhoneKind, SeatState
 from dispatch.core.draft import Draft
-from dispatch.core.state import Seat, State
+from dispatch.core.state import Call, Seat, State
 
 NO_PHONE = "phone_unreachable"
 BUSY = (SeatState.RINGING, SeatState.TALKING)
+NOT_WORKING = (SeatState.CLOSED, SeatState.PAUSED)
 BY_THE_SYSTEM = (*BUSY, SeatState.AWAY)
 """What no person sets."""
 AFTER_CALL_BY_HAND_MS = 60_000
@@ -123,6 +124,16 @@ def free_seat(state: State, seat_id: SeatId | None, call_id: CallId, at_ms: int)
     seat = state.seats.get(seat_id) if seat_id is not None else None
     if seat is None or seat.call_id != call_id:
         return state
+    return _put_idle(state, seat, at_ms)
+
+
+def leave_seat(state: State, call: Call, at_ms: int) -> State:
+    """A call left its seat. One that the gateway gave to a seat where nobody worked goes back."""
+    seat = state.seats.get(call.seat_id) if call.seat_id is not None else None
+    if seat is None or seat.call_id != call.call_id:
+        return state
+    if call.seat_was in NOT_WORKING:
+        return put_seat(state, seat.seat_id, call.seat_was, at_ms, reason=call.seat_was_reason)
     return _put_idle(state, seat, at_ms)
 
 

@@ -147,6 +147,9 @@ class Call(Fact, frozen=True):
     """The number outside with which the caller went on."""
     handed_to: str = ""
     """The party that took the seat's place last."""
+    seat_was: SeatState | None = None
+    """What its seat was when the gateway gave it the call by itself: it goes back to that."""
+    seat_was_reason: str = ""
 
 
 class Note(Fact, frozen=True):

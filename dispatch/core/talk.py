@@ -12,7 +12,7 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.ids import CallId, SeatId
 from dispatch.contracts.words import LISTENING, CallState, SeatState
 from dispatch.core.numbers import counted
-from dispatch.core.seats import free_seat, put_seat
+from dispatch.core.seats import free_seat, leave_seat, put_seat
 from dispatch.core.state import Call, Party, State
 
 DIGITS_KEPT_MAX = 64
@@ -75,8 +75,8 @@ def fold(state: State, event: TalkEvent, at_ms: int) -> State:
             )
             if seat_id is None:
                 return _put(state, handed)
-            freed = free_seat(state, call.seat_id, call.call_id, at_ms)
-            return _put(freed, replace(handed, seat_id=seat_id))
+            freed = leave_seat(state, call, at_ms)
+            return _put(freed, replace(handed, seat_id=seat_id, seat_was=None))
         case _:
             assert_never(event)
 

@@ -149,6 +149,7 @@ class Agent:
                 called=called.group(1) if called else user,
                 caller=caller.group(1) if caller else "",
                 call_ref=reference.group(1) if reference else "",
+                auto_answer="answer-after=0" in head,
             )
         )
         parameters = pj.CallOpParam()
@@ -270,6 +271,12 @@ class Agent:
                 self._account(line.user, line)
             case say.Dial():
                 self._dial(line)
+            case say.Answer():
+                call = self._calls.get(line.call)
+                if call is not None:
+                    taken = pj.CallOpParam()
+                    taken.statusCode = 200
+                    call.answer(taken)
             case say.Hangup():
                 call = self._calls.get(line.call)
                 if call is not None:

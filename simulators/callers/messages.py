@@ -32,6 +32,12 @@ class Dial(Line, frozen=True, tag="dial"):
     pidf: str = ""
 
 
+class Answer(Line, frozen=True, tag="answer"):
+    """Take a call that rings at an agent that does not answer by itself."""
+
+    call: str
+
+
 class Hangup(Line, frozen=True, tag="hangup"):
     """End one call of this agent."""
 
@@ -63,7 +69,7 @@ class Quit(Line, frozen=True, tag="quit"):
     """End all calls and leave."""
 
 
-ToAgent = Register | Dial | Hangup | Press | Hold | Refer | Quit
+ToAgent = Register | Dial | Answer | Hangup | Press | Hold | Refer | Quit
 
 # ---- from the agent
 
@@ -88,6 +94,8 @@ class Incoming(Line, frozen=True, tag="incoming"):
     called: str
     caller: str
     call_ref: str = ""
+    auto_answer: bool = False
+    """Whether the phone is asked to answer by itself."""
 
 
 class Trying(Line, frozen=True, tag="trying"):

@@ -7,6 +7,7 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.words import CallState, CloseReason, SeatState
 from dispatch.core.check import check_state
+from dispatch.core.effects import effects_of
 from dispatch.core.state import RETAIN_MS
 from tests.core.story import HERE, OTHER_SEAT, SEAT, U1, Story, effects_since
 
@@ -170,6 +171,39 @@ def test_a_call_back_is_joined_already_and_not_bridged_again() -> None:
     before = story.state
     story.do(cmd.ConnectCall(call_ref="r2", seat_id=SEAT))
     assert effects_since(before, story) == []
+
+
+def test_a_call_that_the_gateway_joined_by_itself_is_its_seats() -> None:
+    story = Story().seat(SEAT)
+    first, second = story.ring("r1"), story.ring("r2", "2")
+    assert story.state.seats[SEAT].call_id == first
+    joined = cmd.ConnectCall(call_ref="r2", seat_id=SEAT, answered_at_ms=story.at_ms + 7000)
+    events = story.do(joined, after_ms=60_000)
+    assert [type(e) for e in events[:2]] == [ev.CallQueued, ev.CallAnswered]
+    answered = events[1]
+    assert isinstance(answered, ev.CallAnswered)
+    assert (answered.call_id, answered.wait_ms, answered.by_gateway) == (second, 7000, True)
+    record = next(step for step in story.decided if step[1].body is answered)
+    assert [type(e.effect) for e in effects_of(record[1], record[0], record[2])] == []
+    other = cmd.ConnectCall(call_ref="r1", seat_id=OTHER_SEAT, answered_at_ms=story.at_ms)
+    story.do(other)  # nobody had taken that seat at a screen
+    assert story.state.seats[OTHER_SEAT].state is SeatState.TALKING
+    check_state(story.state)
+    story.do(cmd.EndCall(call_ref="r1", by="caller"))
+    story.do(cmd.EndCall(call_ref="r2", by="caller"))
+    assert story.state.seats[OTHER_SEAT].state is SeatState.CLOSED
+    assert story.state.seats[SEAT].state is SeatState.FREE
+
+
+def test_a_seat_that_has_a_call_is_not_given_another_by_the_gateway() -> None:
+    story = Story().seat(SEAT)
+    first = story.ring("r1")
+    story.do(cmd.AnswerCall(call_id=first, seat_id=SEAT))
+    second = story.ring("r2", "2")
+    story.do(cmd.ConnectCall(call_ref="r2", seat_id=SEAT, answered_at_ms=story.at_ms))
+    assert story.state.seats[SEAT].call_id == first
+    assert story.state.calls[second].state is CallState.QUEUED
+    check_state(story.state)
 
 
 def test_a_call_that_rings_where_a_call_back_is_joined_goes_on_to_another_seat() -> None:

@@ -36,6 +36,7 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
         ({"data_dir": "/" + "d" * 200}, "data_dir"),
         ({"link": "nowhere"}, "link"),
         ({"typo": 1}, "g.json"),
+        ({"ring_group": {"seats": [{"seat_id": "1", "phone": "9"}]}}, "ring_group.seats[0].phone"),
         ({"kamailio": {"realm": 'x"; exit; "'}}, "kamailio.realm"),
         ({"kamailio": {"phones": [{"user": 'a"b', "password": "x"}]}}, "g.json"),
     ],

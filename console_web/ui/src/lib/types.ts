@@ -158,12 +158,13 @@ export interface CallAbandoned {
   by?: string;
 }
 
-/** A call-taker took it. `wait_ms` counts from the first ring. */
+/** A call-taker took it. `wait_ms` counts from the first ring. `by_gateway`: his phone was rung by the gateway alone, because no core was there, and the two are joined already. */
 export interface CallAnswered {
   type: "call_answered.v1";
   call_id: string;
   seat_id: string;
   wait_ms: number;
+  by_gateway?: boolean;
 }
 
 /** Ring an abandoned or ended call's number from a seat. */
@@ -450,11 +451,12 @@ export interface ConfigureSeats {
   plan: QueuePlan;
 }
 
-/** The gateway bridged caller and seat. */
+/** The gateway bridged caller and seat. `answered_at_ms` is set where it did so by itself, because no core was there. */
 export interface ConnectCall {
   type: "connect_call";
   call_ref: string;
   seat_id: string;
+  answered_at_ms?: number;
 }
 
 /** The vehicle's device has the mission. */
