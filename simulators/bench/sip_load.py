@@ -19,6 +19,7 @@ RENEW_S = 25.0
 CALLER_PORT, SEAT_PORT = 16060, 16062
 RTP_PORTS = 24_000
 RTP_PORTS_EACH = 4000
+RTP_PORTS_A_CALL = 8  # SIPp takes the next ones for each call, and begins anew at the end
 SHORT_FIELDS = 7
 """Of a line of SIPp's short messages: day, time, seconds, S or R, Call-ID, CSeq, first line."""
 
@@ -123,7 +124,8 @@ class Load:
         scenario = folder / "callers.xml"
         sound = sipp.tone(folder / "caller.pcma", sipp.CALLER_HZ)
         scenario.write_text(sipp.callers(sound, round(talk_s * 1000)), encoding="utf-8")
-        first = free_range(RTP_PORTS + RTP_PORTS_EACH, RTP_PORTS_EACH)
+        ports = min(RTP_PORTS_A_CALL * calls, RTP_PORTS_EACH)
+        first = free_range(RTP_PORTS + RTP_PORTS_EACH, ports)
         # `rate` a second as one call each so many ms: SIPp sends those of one period together.
         process = await self._sipp(
             *("-sf", str(scenario), "-p", str(free_port(CALLER_PORT)), "-m", str(calls)),
