@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -359,12 +360,14 @@ class Supervisor:
                 self._order(order)
             for todo in self.book.unattended(now_ms, round(limit_s * 1000)):
                 self._do(todo)
-            if now_ms - self._core_seen_ms >= settings.hold_core_away_s * 1000:
-                self._ring()
+            alone = now_ms - self._core_seen_ms >= settings.hold_core_away_s * 1000
+            self._ring(self.book.waiting() if alone else (), now_ms)
 
-    def _ring(self) -> None:
-        """No core is there: a group of phones rings for those who wait."""
-        for order in self._ring_group.look(self.book.waiting(), self._clock.monotonic_ms()):
+    def _ring(self, waiting: Sequence[str], now_ms: int) -> None:
+        """No core is there: a group of phones rings for those who wait. With a core nobody waits
+        for it, and what it knew of them is forgotten: the core's orders have ended its ringing.
+        """
+        for order in self._ring_group.look(waiting, now_ms):
             todo = self.book.rung(order)
             if todo is not None:
                 self._do(todo)

@@ -124,3 +124,11 @@ def test_all_that_are_free_ring_together() -> None:
     assert [one.seat_id for one in order.phones] == ["01", "02", "03"]
     assert group.look(["b"], 5000)[0].call_ref == "b"  # a was answered or hung up
     assert RingGroup(RingGroupSettings()).look(["a"], 0) == []
+
+
+def test_a_core_that_was_there_meanwhile_leaves_no_phone_taken_for_ringing() -> None:
+    group = RingGroup(RingGroupSettings(seats=SEATS[:1]))
+    assert len(group.look(["a"], 0)) == 1
+    assert group.look(["a"], 1) == []  # it rings
+    assert group.look((), 2) == []  # a core is there: its orders end the ringing, unsaid
+    assert len(group.look(["a"], 3)) == 1
