@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -34,8 +34,8 @@ SYNC_S = 90.0
 CALM_S = (2.0, 8.0)
 """Between faults."""
 LASTS_S = ((0.3, 2.0), (2.0, 10.0))
-SILENT_SHARE = 0.25
-"""Of the faults that leave nobody who may acknowledge."""
+SILENT_EVERY = 4
+"""One of so many faults leaves nobody who may acknowledge."""
 
 
 class Kind(msgspec.Struct, kw_only=True):
@@ -74,12 +74,30 @@ class Soaked(msgspec.Struct, frozen=True, kw_only=True):
         return sum(kind.times for kind in self.faults)
 
 
+def faults_of(seed: int) -> Iterator[Fault]:
+    """Without end. Drawn from two bags, each filled anew when it is empty: the first twenty faults
+    hold every kind at least once, whatever the seed.
+    """
+    chance = random.Random(f"soak {seed} kinds")
+    plain, silent = _bag(chance, FAULTS), _bag(chance, SILENT_FAULTS)
+    while True:
+        silent_at = chance.randrange(SILENT_EVERY)
+        for at in range(SILENT_EVERY):
+            yield next(silent if at == silent_at else plain)
+
+
+def _bag(chance: random.Random, faults: tuple[Fault, ...]) -> Iterator[Fault]:
+    while True:
+        yield from chance.sample(faults, len(faults))
+
+
 class Soak:
     """Faults from one seed; how long things take is the machine's affair, and not the seed's."""
 
     def __init__(self, pair: NetPair, seed: int) -> None:
         self._pair = pair
-        self._chance = random.Random(f"soak {seed}")
+        self._faults = faults_of(seed)
+        self._chance = random.Random(f"soak {seed} times")
         self.kinds = {
             fault.name: Kind(fault=fault.name, what=fault.what)
             for fault in (*FAULTS, *SILENT_FAULTS)
@@ -94,11 +112,7 @@ class Soak:
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             await asyncio.sleep(self._chance.uniform(*CALM_S))
-            await self._one(self._fault())
-
-    def _fault(self) -> Fault:
-        silent = self._chance.random() < SILENT_SHARE
-        return self._chance.choice(SILENT_FAULTS if silent else FAULTS)
+            await self._one(next(self._faults))
 
     async def _one(self, fault: Fault) -> None:
         pair = self._pair
