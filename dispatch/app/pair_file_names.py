@@ -15,6 +15,7 @@ DAYS_OPEN_MS = 2 * 86_400_000
 """Files of a day are still written to so long after it."""
 LIVE = "live"
 COPIED_LIVE = "peer-live"
+PEAKS = ".peaks.json"
 _DAY = r"\d{4}-\d{2}-\d{2}"
 _WHOLE = re.compile(rf"recordings/({_DAY})/[\w.-]{{1,200}}\.(wav|peaks\.json)", re.ASCII)
 _LEG = re.compile(r"recordings/live/[\w.-]{1,200}\.wav", re.ASCII)
@@ -40,6 +41,12 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 def grows(name: str) -> bool:
     """Whether the file is written to its end bit by bit; others are there at once, and for good."""
     return not _WHOLE.fullmatch(name)
+
+
+def recording_of(name: str) -> str:
+    """The recording, by its path among them, that a file is or belongs to."""
+    path = name.partition("/")[2]
+    return path.removesuffix(PEAKS) + ".wav" if path.endswith(PEAKS) else path
 
 
 class FileNames:

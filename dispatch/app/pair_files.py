@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from dispatch.app.pair_file_names import Entry, FileNames, Listing, grows
+from dispatch.app.pair_file_names import Entry, FileNames, Listing, grows, recording_of
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from failover.courier import Courier, PeerAway
 
@@ -207,7 +207,7 @@ class PairFiles:
         lacking = {}
         for entry in listing.entries:
             target = self._names.target(entry.name)
-            if self._is_gone(entry.name.partition("/")[2]):
+            if self._is_gone(recording_of(entry.name)):
                 continue
             if self._bad.get(entry.name) == entry or _size(target) == entry.size:
                 continue

@@ -26,6 +26,7 @@ from tests.avl.helpers import fix
 DAY = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).strftime("%Y-%m-%d")
 """Only the folders of late are looked at twice a second."""
 MASTER = f"{DAY}/gw-a-1.wav"
+PEAKS = f"{DAY}/gw-a-1.peaks.json"
 LEG = f"{DAY}/gw-a-1.caller.1.1795703821712.wav"
 
 
@@ -35,11 +36,13 @@ class Half:
     def __init__(self, folder: Path, send: Callable[[Parcel, int], bool]) -> None:
         self.recordings, self.tracks = folder / "recordings", folder / "tracks"
         self.digests: dict[str, str] = {}
+        self.removed: set[str] = set()
         self.courier = Courier(send)
         self.files = PairFiles(
             FileNames(recordings=self.recordings, tracks=self.tracks),
             self.courier,
             digest_of=lambda path: self.digests.get(path, ""),
+            is_gone=self.removed.__contains__,
             now_ms=SystemClock().now_ms,
             monotonic_ms=SystemClock().monotonic_ms,
         )
@@ -90,11 +93,11 @@ async def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 async def test_recordings_go_both_ways_and_are_what_the_journal_says(two: Two) -> None:
     sound, peaks = random.Random(1).randbytes(200_000), b'{"bucket_ms": 20}'
     two.b.digests[MASTER] = two.a.write(MASTER, sound)
-    two.a.write(f"{DAY}/gw-a-1.peaks.json", peaks)
+    two.a.write(PEAKS, peaks)
     two.b.digests[LEG] = two.a.write(LEG, sound[:1000])
     two.b.write(f"{DAY}/gw-b-1.wav", sound[::-1])
     await until(lambda: two.b.has(MASTER, sound))
-    await until(lambda: two.b.has(f"{DAY}/gw-a-1.peaks.json", peaks))
+    await until(lambda: two.b.has(PEAKS, peaks))
     await until(lambda: two.b.has(LEG, sound[:1000]))
     await until(lambda: two.a.has(f"{DAY}/gw-b-1.wav", sound[::-1]))
     await until(lambda: two.b.files.lag().files == 0)
@@ -110,6 +113,21 @@ async def test_a_recording_that_is_not_what_the_journal_says_is_not_taken(
     assert not (two.b.recordings / MASTER).exists()
     monkeypatch.setattr(pair_files, "BEHIND_ALARM_MS", 200)
     await until(lambda: two.b.files.alarms == ("copies_behind",))
+
+
+async def test_what_retention_has_removed_does_not_come_back_from_who_still_has_it(
+    two: Two,
+) -> None:
+    two.b.removed.update((MASTER, LEG))
+    two.a.write(MASTER, b"old")
+    two.a.write(LEG, b"old")
+    two.a.write(PEAKS, b"{}")
+    later = f"{DAY}/gw-a-2.wav"  # asked for after the others of its day
+    two.a.write(later, b"new")
+    await until(lambda: two.b.has(later, b"new"))
+    await until(lambda: two.b.files.lag().files == 0)
+    for name in (MASTER, LEG, PEAKS):
+        assert not (two.b.recordings / name).exists(), name
 
 
 @pytest.mark.parametrize("mended", ["there", "here", "removed"])
