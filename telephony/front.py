@@ -92,6 +92,8 @@ class Front:
 
     async def _one_life(self) -> None:
         log_path = self._settings.kamailio_path / "kamailio.log"
+        if left := await asyncio.to_thread(kamailio.end_left_over, self._files.config):
+            log.warning("ended %d processes of a kamailio that was killed", left)
         with log_path.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
                 *kamailio.command(self._settings, self._files),

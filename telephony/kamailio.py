@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -82,6 +84,25 @@ def command(settings: GatewaySettings, files: KamailioFiles) -> list[str]:
     line += ["-Y", folder]
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", *line] if setpriv else line
+
+
+def end_left_over(config: Path) -> int:
+    """Kill what a Kamailio that was killed has left: its processes go on without it, and hold its
+    ports. How many there were.
+    """
+    mine = ("-f", str(config))
+    ended = 0
+    if not config.is_absolute():
+        return ended  # it might be another one's
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if entry.name.isdigit() and "kamailio" in line[0] and mine in pairwise(line):
+                os.kill(int(entry.name), signal.SIGKILL)
+                ended += 1
+        except OSError:  # gone meanwhile, or no process
+            continue
+    return ended
 
 
 def dispatcher_list(settings: GatewaySettings) -> str:

@@ -18,4 +18,6 @@ def sealed(path: Path) -> bool:
     with path.open("rb") as leg:
         head = leg.read(HEADER_BYTES)
     whole = path.stat().st_size
-    return len(head) == HEADER_BYTES and struct.unpack_from("<I", head, 4)[0] == whole - 8
+    if len(head) < HEADER_BYTES or not head.startswith(b"RIFF"):  # the rest is written at the end
+        return False
+    return bool(struct.unpack_from("<I", head, 4)[0] == whole - 8)

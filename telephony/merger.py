@@ -52,13 +52,17 @@ class Merger:
         self._keep_legs = keep_legs
         self._again_s = again_s
         self._waiting: asyncio.Queue[str] = asyncio.Queue(WAITING_MAX)
+        self._lost: set[str] = set()
 
-    def later(self, call_ref: str) -> None:
-        """Merge this call when those before it are done."""
+    def later(self, call_ref: str, *, lost: bool = False) -> None:
+        """Merge this call when those before it are done. `lost`: the disk did not take all."""
         try:
             self._waiting.put_nowait(call_ref)
         except asyncio.QueueFull:
             log.warning("recording %s waits for the next start: too many to merge", call_ref)
+            return
+        if lost:
+            self._lost.add(call_ref)
 
     def sweep(self) -> None:
         """What an earlier boot left behind."""
@@ -77,6 +81,7 @@ class Merger:
                     call_ref
                 ):
                     await asyncio.to_thread(self._discard, call_ref)
+                self._lost.discard(call_ref)
             except OSError as error:
                 log.critical("recording %s waits, its legs are kept: %r", call_ref, error)
                 await asyncio.sleep(self._again_s)
@@ -88,17 +93,18 @@ class Merger:
     async def _told(self, call_ref: str) -> bool:
         """Merge and report; whether the legs are of no more use."""
         legs = await asyncio.to_thread(recordings.legs_in, self._live, call_ref)
-        if not any(leg.side == recordings.SIDES[0] for leg in legs):
+        lost, at_ms = call_ref in self._lost, self._now_ms()
+        if not lost and not any(leg.side == recordings.SIDES[0] for leg in legs):
             return True  # a call-back that never reached its caller: nobody knows this call
-        master = await asyncio.to_thread(recordings.merge, legs, self._folder, call_ref)
-        if master is None:
-            return True
+        master = await asyncio.to_thread(
+            recordings.merge, legs, self._folder, call_ref, lost=lost, at_ms=at_ms
+        )
         kept: tuple[RecordedLeg, ...] = ()
         if self._keep_legs:
             kept = await asyncio.to_thread(recordings.keep, legs, self._folder, master)
         told = gw.RecordingReady(
             seq=0,
-            at_ms=self._now_ms(),
+            at_ms=at_ms,
             call_ref=CallRef(call_ref),
             path=master.path,
             sha256=master.sha256,

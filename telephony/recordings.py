@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.things import RecordedLeg
-from telephony.leg_names import sealed
+from telephony.leg_names import HEADER_BYTES, sealed
 from telephony.peaks import peaks_of
 
 RATE_HZ = 8000
@@ -53,7 +53,7 @@ class Master(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int
     started_at_ms: int
     broken_off: bool = False
-    """A leg was not closed by its writer."""
+    """A leg was not closed by its writer, or a disk did not take all of it."""
 
 
 def leg_of(path: Path) -> LegFile | None:
@@ -74,17 +74,16 @@ def legs_in(live_dir: Path, call_ref: str = "") -> list[LegFile]:
 
 
 def read_leg(path: Path) -> Samples:
-    """The samples of a leg, also when a crash left its header with lengths of zero.
+    """The samples of a leg, also when a crash left its header with lengths of zero, or a full disk
+    took none.
 
     Raises:
-        BadInput: it is no mono 16-bit WAV at 8 kHz.
+        BadInput: it is a WAV, and not mono, 16-bit, at 8 kHz.
     """
     raw = path.read_bytes()
-    if not raw:
-        return np.zeros(0, dtype=np.int16)
     at = 12
-    if len(raw) < at or raw[:4] != b"RIFF" or raw[8:12] != b"WAVE":
-        raise BadInput(path.name, "no WAV header", mend="keep the file and look at it by hand")
+    if len(raw) < HEADER_BYTES or raw[:4] != b"RIFF" or raw[8:12] != b"WAVE":
+        return _without_header(path, raw)
     while at + 8 <= len(raw):
         name, size = raw[at : at + 4], struct.unpack_from("<I", raw, at + 4)[0]
         if name == b"fmt " and at + 24 <= len(raw):
@@ -99,6 +98,20 @@ def read_leg(path: Path) -> Samples:
     return np.zeros(0, dtype=np.int16)
 
 
+def _without_header(path: Path, raw: bytes) -> Samples:
+    """A disk was full when the leg was begun: it lost the header with the first words, and took the
+    last ones when it had room again. Silence stands for what is lost, so that the rest stands where
+    it was said. PJSIP writes lengths where the header should be: a click of no harm.
+    """
+    if len(raw) <= HEADER_BYTES:
+        return np.zeros(0, dtype=np.int16)
+    sound = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<i2").astype(np.int16)
+    leg = leg_of(path)
+    lasted_ms = round(path.stat().st_mtime * 1000) - leg.started_at_ms if leg is not None else 0
+    lost = min(lasted_ms * RATE_HZ // 1000, SAMPLES_MAX) - len(sound)
+    return np.concatenate((np.zeros(max(lost, 0), dtype=np.int16), sound))
+
+
 def wav_header(data_bytes: int, channels: int) -> bytes:
     """A canonical 44-byte header."""
     block = channels * 2
@@ -109,28 +122,24 @@ def wav_header(data_bytes: int, channels: int) -> bytes:
     )  # fmt: skip
 
 
-def repair(path: Path) -> bool:
-    """Give a leg a true header in place; True if something was wrong."""
-    samples = read_leg(path)
-    whole = wav_header(len(samples) * 2, 1) + samples.astype("<i2").tobytes()
-    if path.read_bytes() == whole:
-        return False
-    write_whole(path, whole)
-    return True
-
-
-def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Master | None:
-    """Write the master and its peaks; of no length where a call was over at once, None when there
-    is no leg that can be read. Atomic, and on disk on return.
+def merge(
+    legs: Sequence[LegFile],
+    recordings_dir: Path,
+    call_ref: str,
+    *,
+    lost: bool = False,
+    at_ms: int = 0,
+) -> Master:
+    """Write the master and its peaks; of no length where a call was over at once, or nothing of it
+    could be written. Atomic, and on disk on return. `lost`: it is known that something is missing;
+    `at_ms`: the call's time, where no leg tells it.
     """
     read = [(leg, samples) for leg in legs if (samples := _samples_of(leg)) is not None]
     tracks = [(leg, samples) for leg, samples in read if len(samples)] or read[:1]
-    if not tracks:
-        return None
-    broken_off = not all(sealed(leg.path) for leg, _ in tracks)
-    started_at_ms = min(leg.started_at_ms for leg, _ in tracks)
+    whole_legs = len(read) == len(legs) and all(sealed(leg.path) for leg, _ in tracks)
+    started_at_ms = min((leg.started_at_ms for leg, _ in tracks), default=at_ms)
     ends = [_offset(leg, started_at_ms) + len(samples) for leg, samples in tracks]
-    stereo = np.zeros((min(max(ends), SAMPLES_MAX), 2), dtype=np.int16)
+    stereo = np.zeros((min(max(ends, default=0), SAMPLES_MAX), 2), dtype=np.int16)
     for leg, samples in tracks:
         at, side = _offset(leg, started_at_ms), int(leg.side != SIDES[0])
         room = stereo[at : at + len(samples), side]
@@ -148,13 +157,13 @@ def merge(legs: Sequence[LegFile], recordings_dir: Path, call_ref: str) -> Maste
         sha256=hashlib.sha256(whole).hexdigest(),
         duration_ms=len(stereo) * 1000 // RATE_HZ,
         started_at_ms=started_at_ms,
-        broken_off=broken_off,
+        broken_off=lost or not whole_legs,
     )
 
 
 def keep(legs: Sequence[LegFile], recordings_dir: Path, master: Master) -> tuple[RecordedLeg, ...]:
-    """Put each leg in which anything is beside its master, with a true header, durably. It stays in
-    the live folder too, until `discard`.
+    """Put each leg in which anything is beside its master, with a true header, durably. In the live
+    folder it stays as it was until `discard`: who merges again finds what broke off.
     """
     folder = (recordings_dir / master.path).parent
     kept = []
@@ -162,12 +171,15 @@ def keep(legs: Sequence[LegFile], recordings_dir: Path, master: Master) -> tuple
         if not leg.path.exists():
             continue  # put aside
         broken_off = not sealed(leg.path)
-        samples = len(read_leg(leg.path))
+        sound = read_leg(leg.path)
+        samples = len(sound)
         if not samples:
             continue
-        repair(leg.path)
         place = folder / leg.path.name
-        _shelve(leg.path, place)
+        if broken_off:
+            write_whole(place, wav_header(samples * 2, 1) + sound.astype("<i2").tobytes())
+        else:
+            _shelve(leg.path, place)
         kept.append(
             RecordedLeg(
                 path=f"{folder.name}/{place.name}",

@@ -27,6 +27,7 @@ from telephony.calls import CallBook, ToDo
 from telephony.clock import SystemClock
 from telephony.front import Front
 from telephony.handover import Handover
+from telephony.leg_sync import LegSync
 from telephony.link import EpochStore, LinkServer
 from telephony.logs import JsonLog
 from telephony.merger import Merger
@@ -101,6 +102,7 @@ class Supervisor:
             now_ms=clock.now_ms,
             keep_legs=settings.keep_legs,
         )
+        self._leg_sync = LegSync(self._live)
         self._unsynced = asyncio.Event()
         self._returned: asyncio.Queue[None] = asyncio.Queue(FRONT_WORK_MAX)
         self._deaths: asyncio.Queue[_Death] = asyncio.Queue(FRONT_WORK_MAX)
@@ -130,6 +132,7 @@ class Supervisor:
                     tasks.create_task(self._bury(), name="deaths"),
                     tasks.create_task(self._watch_orphans(), name="orphans"),
                     tasks.create_task(self._merger.run(), name="merge"),
+                    tasks.create_task(self._leg_sync.run(), name="legs durable"),
                 ]
                 self._merger.sweep()
                 start = tasks.create_task(self._start(tasks, running), name="start")
@@ -190,7 +193,8 @@ class Supervisor:
             self._worker_returned()
         if isinstance(line, wire.Closed):
             self.pool.call_over(worker)
-            self._merger.later(line.call_ref)
+            short = self._leg_sync.short_of(line.call_ref)
+            self._merger.later(line.call_ref, lost=short or line.unrecorded)
 
     def _phones_changed(self, changes: PhoneChanges) -> None:
         at_ms = self._clock.now_ms()
@@ -223,7 +227,7 @@ class Supervisor:
         except asyncio.QueueFull:
             log.warning("kamailio has too much to do; a dead worker's call is not cleared")
             self._tell_of(death)
-        self._merger.later(call_ref)
+        self._merger.later(call_ref, lost=self._leg_sync.short_of(call_ref))
 
     def _calls(self) -> list[str]:
         """Calls that are not over for the core: also those whose end waits in the spool, else it

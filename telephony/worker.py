@@ -228,8 +228,8 @@ class Worker:
 
     def _close_if_over(self) -> None:
         if self._call is not None and self._call.over:
-            call_ref, self._call = self._call.call_ref, None
-            self._tell(wire.Closed(call_ref=call_ref))
+            call, self._call = self._call, None
+            self._tell(wire.Closed(call_ref=call.call_ref, unrecorded=call.files.lost))
 
     def _orphan_tick(self, call: EmergencyCall) -> None:
         """Without a supervisor a conversation goes on while anybody is heard; all else ends."""
@@ -239,8 +239,7 @@ class Worker:
             return
         if not self._noted:
             self._noted = True
-            orphan = Orphan(call_ref=call.call_ref, pid=os.getpid())
-            orphans.note(Path(self._settings.live_dir), orphan)
+            self._leave_word(Orphan(call_ref=call.call_ref, pid=os.getpid()))
         packets = call.packets_heard()
         if packets != self._packets:
             self._packets, self._silent_since_ms = packets, now_ms
@@ -256,7 +255,13 @@ class Worker:
                 by=message.by,
                 sip_code=message.sip_code,
             )
-            orphans.note(Path(self._settings.live_dir), over)
+            self._leave_word(over)
+
+    def _leave_word(self, orphan: Orphan) -> None:
+        try:
+            orphans.note(Path(self._settings.live_dir), orphan)
+        except OSError as error:  # people talk on, also where the disk takes nothing
+            sys.stderr.write(f"worker: no word is left of {orphan.call_ref}: {error!r}\n")
 
     def _shut_down(self) -> None:
         self._endpoint.hangupAllCalls()

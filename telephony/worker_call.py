@@ -46,7 +46,7 @@ class EmergencyCall:
         self._events = events
         self._settings = settings
         self._told = Told(call_ref, tell, now_ms)
-        self._files = LegFiles(call_ref, settings.live_dir, now_ms)
+        self.files = LegFiles(call_ref, settings.live_dir, now_ms)
         self._now_ms = now_ms
         self._stage = Stage.RINGING
         self._placing = False  # dialled from here, and not joined yet
@@ -62,9 +62,9 @@ class EmergencyCall:
             sip_host=settings.sip_host,
             tell=tell,
             now_ms=now_ms,
-            file=lambda: self._files.next(PARTY),
+            file=lambda: self.files.next(PARTY),
         )
-        self._mixer = Mixer(settings, self._parties, lambda: self._files.next(CENTRE))
+        self._mixer = Mixer(settings, self._parties, lambda: self.files.next(CENTRE))
         self._target: Target | None = None
         self._seat_id = ""
         self._phone = ""
@@ -212,6 +212,7 @@ class EmergencyCall:
 
     def tick(self) -> None:
         """Watch deadlines, and whether both sides' phones are still there."""
+        self.files.again(self._caller, self._seat)
         here = self._stage is Stage.JOINED and not self._phone.endswith(BROWSER_PHONE)
         if not self._watch.look(self._seat if here else None, self._caller, self._now_ms()):
             self._finish("system", NO_SOUND)
@@ -240,7 +241,7 @@ class EmergencyCall:
             and self._seat is None
             and not self._leaving
             and not self._parties
-            and self._files.whole()
+            and self.files.whole()
         )
 
     @property
@@ -332,7 +333,7 @@ class EmergencyCall:
             self._parties.on_media(party)
         elif leg in {self._caller, self._seat}:
             self._mixer.forget(CALLER if leg is self._caller else SEAT)
-            leg.record(lambda: self._files.next(leg.side))
+            leg.record(lambda: self.files.next(leg.side))
         if leg is self._seat and self._stage is Stage.JOINED and leg.on_hold != self._phone_holds:
             self._on_phone_hold(leg.on_hold)
         self._remix()

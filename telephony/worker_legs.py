@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 import pjsua2 as pj
 
+from telephony.worker_recorder import recorder
+
 CALLER = "caller"
 SEAT = "seat"
 PARTY = "party"
@@ -41,6 +43,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         self.side = side
         self.media: pj.AudioMedia | None = None
         self.recorder: pj.AudioMediaRecorder | None = None
+        self.sounded = False
+        """Whether sound was ever agreed upon."""
         self.confirmed = False
         self.gone = False
         self.hanging_up = False
@@ -81,6 +85,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
                 }:
                     self.on_hold = media.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
                     self.media = self.getAudioMedia(index)
+                    self.sounded = True
                     self._events.append(LegEvent(leg=self, what="media"))
                     return
             self.media = None
@@ -177,14 +182,15 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
                 self._events.append(LegEvent(leg=self, what="fault", reason=error.info()))
 
     def record(self, path_of: Callable[[], Path]) -> None:
-        """Write what this side says; on a change of media the same file goes on."""
+        """Write what this side says; on a change of media the same file goes on. Where it cannot be
+        written, the call goes on without, and the next `record` tries again.
+        """
         if self.media is None:
             return
         if self.recorder is None:
-            recorder = pj.AudioMediaRecorder()
-            recorder.createRecorder(str(path_of()))
-            self.recorder = recorder
-        self.media.startTransmit(self.recorder)
+            self.recorder = recorder(path_of())
+        if self.recorder is not None:
+            self.media.startTransmit(self.recorder)
 
     def stop_recording(self) -> None:
         """Close the file; `record` begins another."""

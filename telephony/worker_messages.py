@@ -241,6 +241,8 @@ class Closed(Line, frozen=True, tag="closed"):
     """Both sides are over, the recorders are closed, the worker is free."""
 
     call_ref: str
+    unrecorded: bool = False
+    """The disk took no recording of a side, or not from its beginning."""
 
 
 class PartyUp(Line, frozen=True, tag="party_up"):

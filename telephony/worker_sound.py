@@ -12,6 +12,7 @@ import pjsua2 as pj
 from telephony import worker_messages as wire
 from telephony.mixing import ANNOUNCEMENT, BEAT, MUSIC, SOUNDS, Wire
 from telephony.resting import Resting
+from telephony.worker_recorder import recorder
 
 CLOCK_HZ = 8000
 BEAT_HZ = 880
@@ -62,19 +63,20 @@ class Sounds:
     def media(self, name: str) -> pj.AudioMedia:
         """The sound, playing from its beginning if it did not play yet."""
         if name not in self._playing:
-            source = self._made(name)
-            recorder = pj.AudioMediaRecorder()
-            recorder.createRecorder(str(self._file()))
-            source.startTransmit(recorder)
-            self._playing[name], self._recorders[name] = source, recorder
+            source = self._playing[name] = self._made(name)
+            written = recorder(self._file())
+            if written is not None:
+                source.startTransmit(written)
+                self._recorders[name] = written
         return self._playing[name]
 
     def stop(self, *names: str) -> None:
         """Drop these sounds and close their recordings."""
         for name in names:
-            source, recorder = self._playing.pop(name, None), self._recorders.pop(name, None)
-            if source is not None and recorder is not None:
-                source.stopTransmit(recorder)
+            source, written = self._playing.pop(name, None), self._recorders.pop(name, None)
+            if source is not None:
+                if written is not None:
+                    source.stopTransmit(written)
                 self._resting.add(source)
 
     def keep(self, names: Iterable[str]) -> None:

@@ -1,12 +1,15 @@
 """What one call in a worker tells the supervisor, and the files that it writes."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from telephony import worker_messages as wire
 from telephony.leg_names import leg_name, sealed
+from telephony.worker_legs import Leg
 
 CLOSE_MS_MAX = 1000
+AGAIN_MS = 1000
 REASON_MAX = 120
 DIGITS_MAX = 256
 
@@ -100,23 +103,50 @@ class Told:
 
 
 class LegFiles:
-    """Names the legs' recordings of one call, and knows when all are whole."""
+    """Names the legs' recordings of one call, and knows when all are whole. Of what the disk did
+    not take, only `lost` is left.
+    """
 
     def __init__(self, call_ref: str, live_dir: str, now_ms: Callable[[], int]) -> None:
         self._ref = call_ref
         self._folder = Path(live_dir)
         self._now_ms = now_ms
         self._files: list[Path] = []
+        self._named = 0
         self._close_by_ms = 0
+        self._again_at_ms = 0
+        self.lost = False
+        """A recording could not be begun."""
 
     def next(self, side: str) -> Path:
-        name = leg_name(self._ref, side, len(self._files) + 1, self._now_ms())
+        self._forget_unwritten()
+        self._named += 1
+        name = leg_name(self._ref, side, self._named, self._now_ms())
         self._files.append(self._folder / name)
         return self._files[-1]
 
+    def again(self, *legs: Leg | None) -> None:
+        """Once a second, begin what could not be begun: the disk may have room again."""
+        if self._now_ms() < self._again_at_ms:
+            return
+        self._again_at_ms = self._now_ms() + AGAIN_MS
+        for leg in legs:
+            if leg is not None and leg.recorder is None:
+                leg.record(partial(self.next, leg.side))
+
     def whole(self) -> bool:
         """PJSIP's media thread closes files a little after us; not waited for beyond a second."""
+        self._forget_unwritten()
         now_ms = self._now_ms()
         if not self._close_by_ms:
             self._close_by_ms = now_ms + CLOSE_MS_MAX
-        return now_ms >= self._close_by_ms or all(sealed(path) for path in self._files)
+        try:
+            return now_ms >= self._close_by_ms or all(sealed(path) for path in self._files)
+        except OSError:  # a disk that cannot even be read any more
+            self.lost = True
+            return True
+
+    def _forget_unwritten(self) -> None:
+        there = [path for path in self._files if path.is_file()]
+        self.lost |= len(there) < len(self._files)
+        self._files = there

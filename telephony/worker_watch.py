@@ -83,7 +83,7 @@ class CallWatch:
         self._seat.look(seat, now_ms)
         here = caller if caller is not None and caller.confirmed else None
         self._caller.look(here, now_ms)
-        if here is None or here.recorder is not None:
+        if here is None or here.sounded:
             self._sound_by_ms = now_ms + SOUNDLESS_MS
         return now_ms < self._sound_by_ms
 

@@ -124,13 +124,42 @@ async def test_what_is_left_of_the_legs_is_never_taken_for_all_of_them(
 
 async def test_a_leg_that_cannot_be_read_costs_no_other(around: Around) -> None:
     odd = leg(around.live, "party", START_MS + 1, [1])
-    odd.write_bytes(b"\0" * 500)
+    odd.write_bytes(recordings.wav_header(500, 2) + bytes(500))
     async with around.merging():
         await until(lambda: around.legs() == [])
         await until(lambda: not (around.live / f"{REF}{MERGED}").exists())
+    assert around.told[0].broken_off
     sound = (around.folder / around.told[0].path).read_bytes()[44:]
     assert set(np.frombuffer(sound, dtype="<i2")) == {5, 7}
     assert [path.name for path in around.live.iterdir()] == [f"{odd.name}.unreadable"]
+
+
+async def test_a_call_of_which_nothing_could_be_written_is_told_of(around: Around) -> None:
+    async with around.merging() as merger:
+        await until(lambda: len(around.told) == 1)
+        merger.later("unwritten", lost=True)
+        merger.later("no call at all")
+        await until(lambda: len(around.told) == 2)
+        await until(merger._waiting.empty)
+    told = around.told[1]
+    assert (told.call_ref, told.duration_ms, told.broken_off) == ("unwritten", 0, True)
+    assert told.sha256 == hashlib.sha256((around.folder / told.path).read_bytes()).hexdigest()
+    assert not around.told[0].broken_off
+
+
+async def test_who_merges_again_finds_again_what_broke_off(around: Around) -> None:
+    """The machine dies after the legs are shelved, before the report is on disk."""
+    leg(around.live, "party", START_MS + 20, [9] * 80, cut=True)
+    around.full = True
+    async with around.merging() as merger:
+        await until(merger._waiting.empty)
+        await until(lambda: len(list(around.folder.glob("2*/*.party.*.wav"))) == 1)
+    around.full = False
+    async with around.merging():
+        await until(nothing_left(around))
+    told = around.told[0]
+    assert told.broken_off
+    assert [one.broken_off for one in told.legs] == [False, False, True]
 
 
 @pytest.mark.parametrize("links", [True, False])

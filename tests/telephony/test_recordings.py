@@ -1,6 +1,8 @@
 """Recordings: alignment, repair, digest, peaks."""
 
 import hashlib
+import os
+import struct
 import wave
 from pathlib import Path
 
@@ -31,7 +33,6 @@ def test_sides_stand_where_their_times_say(tmp_path: Path) -> None:
     leg(live, "seat", START_MS + 1000, [-200] * 4_000)
     (live / "other.txt").write_text("")
     master = recordings.merge(recordings.legs_in(live, REF), tmp_path, REF)
-    assert master is not None
     assert (master.duration_ms, master.started_at_ms) == (2000, START_MS)
     assert master.path == f"2026-11-23/{REF}.wav"
     path = tmp_path / master.path
@@ -54,7 +55,6 @@ def test_further_parties_and_what_the_centre_plays_stand_on_the_right(tmp_path: 
     leg(tmp_path, "centre", START_MS + 5, [100] * 40)
     leg(tmp_path, "stranger", START_MS, [1000] * 80)
     master = recordings.merge(recordings.legs_in(tmp_path, REF), tmp_path, REF)
-    assert master is not None
     with wave.open(str(tmp_path / master.path)) as whole:
         stereo = np.frombuffer(whole.readframes(10**6), dtype="<i2").reshape(-1, 2)
     assert set(stereo[:, 0]) == {5}
@@ -64,7 +64,6 @@ def test_further_parties_and_what_the_centre_plays_stand_on_the_right(tmp_path: 
 def test_a_call_that_was_over_at_once_has_a_recording_of_no_length(tmp_path: Path) -> None:
     leg(tmp_path, "caller", START_MS, [])
     master = recordings.merge(recordings.legs_in(tmp_path, REF), tmp_path, REF)
-    assert master is not None
     assert (master.duration_ms, master.broken_off) == (0, False)
     with wave.open(str(tmp_path / master.path)) as whole:
         assert (whole.getnchannels(), whole.getnframes()) == (2, 0)
@@ -76,21 +75,58 @@ def test_a_leg_cut_by_a_crash_is_read_and_repaired(tmp_path: Path) -> None:
         out.write(b"\x01")  # half a sample
     assert recordings.read_leg(path).tolist() == [5, 6, 7]
     assert not sealed(path)
-    assert recordings.repair(path)
-    assert sealed(path)
-    assert not recordings.repair(path)
-    with wave.open(str(path)) as whole:
+    before = path.read_bytes()
+    legs = recordings.legs_in(tmp_path)
+    master = recordings.merge(legs, tmp_path / "out", REF)
+    (kept,) = recordings.keep(legs, tmp_path / "out", master)
+    assert master.broken_off
+    assert kept.broken_off
+    assert sealed(tmp_path / "out" / kept.path)
+    with wave.open(str(tmp_path / "out" / kept.path)) as whole:
         assert whole.getnframes() == 3
+    assert path.read_bytes() == before  # who merges again must see that it broke off
+
+
+def test_a_leg_whose_beginning_a_full_disk_lost_stands_where_it_was_said(tmp_path: Path) -> None:
+    """The header is lost with it, and PJSIP writes lengths where it should be."""
+    path = tmp_path / leg_name(REF, "caller", 1, START_MS)
+    lost_ms, samples = 500, np.full(8000, 7, dtype="<i2")
+    raw = bytearray(samples.tobytes())
+    raw[4:8], raw[40:44] = struct.pack("<I", len(raw) - 8), struct.pack("<I", len(raw) - 44)
+    path.write_bytes(raw)
+    end_s = (START_MS + lost_ms + 1000) / 1000
+    os.utime(path, (end_s, end_s))
+    seat = leg(tmp_path, "seat", START_MS, [9] * 80)
+    assert not sealed(path)
+    legs = recordings.legs_in(tmp_path)
+    master = recordings.merge(legs, tmp_path / "out", REF)
+    assert (master.duration_ms, master.broken_off) == (lost_ms + 1000, True)
+    with wave.open(str(tmp_path / "out" / master.path)) as whole:
+        stereo = np.frombuffer(whole.readframes(10**6), dtype="<i2").reshape(-1, 2)
+    assert not stereo[:4000, 0].any()
+    assert (stereo[4100:, 0] == 7).all()
+    kept = recordings.keep(legs, tmp_path / "out", master)
+    assert {one.side: one.broken_off for one in kept} == {"caller": True, "seat": False}
+    assert seat.exists()
+
+
+def test_a_leg_of_which_a_full_disk_took_nothing_is_told_as_broken_off(tmp_path: Path) -> None:
+    for left in (b"", b"RIFF\0\0", b"\0" * 44):
+        (tmp_path / leg_name(REF, "caller", 1, START_MS)).write_bytes(left)
+        master = recordings.merge(recordings.legs_in(tmp_path), tmp_path / "out", REF)
+        assert (master.duration_ms, master.broken_off) == (0, True), left
+    nothing = recordings.merge([], tmp_path / "out", REF, lost=True, at_ms=START_MS)
+    assert (nothing.duration_ms, nothing.started_at_ms) == (0, START_MS)
+    assert nothing.broken_off
 
 
 def test_what_is_no_leg_is_refused_and_an_empty_one_is_silence(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     path.write_bytes(b"")
     assert len(recordings.read_leg(path)) == 0
-    path.write_bytes(b"not a wav file at all")
+    path.write_bytes(recordings.wav_header(8, 2) + bytes(8))
     with pytest.raises(BadInput):
         recordings.read_leg(path)
-    assert recordings.merge([], tmp_path, REF) is None
 
 
 def test_a_wrong_clock_does_not_fill_the_disk(tmp_path: Path) -> None:
@@ -103,7 +139,6 @@ def test_a_wrong_clock_does_not_fill_the_disk(tmp_path: Path) -> None:
         master = recordings.merge(legs, tmp_path, REF)
     finally:
         recordings.SAMPLES_MAX = small
-    assert master is not None
     assert master.duration_ms == 125
 
 

@@ -13,8 +13,10 @@ import msgspec
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from telephony import worker_messages as wire
+from telephony.recordings import legs_in, read_leg
 from tests.ports import free_ports
-from tests.telephony.listening import CALLER_HZ, SEAT_HZ
+from tests.telephony.harness import loudness, until
+from tests.telephony.listening import CALLER_HZ, LOUD, SEAT_HZ, ended_with, mono
 
 L = TypeVar("L", bound=wire.Line)
 SOUNDS = Path("telephony/sounds")
@@ -117,3 +119,36 @@ async def test_a_browser_that_goes_in_a_conference_leaves_the_others_with_the_ca
         lone.tell(wire.Release(call_ref=ref))
         await caller.expect(say.Disconnected)
         await lone.expect(wire.Closed)
+
+
+async def test_a_disk_that_takes_no_recording_costs_no_call(tmp_path: Path) -> None:
+    """Caller, announcement, seat: all of them talk, and what can be recorded later is."""
+    live = tmp_path / "live"
+    heard = tmp_path / "heard"
+    heard.mkdir()
+    async with (
+        AgentProcess(say.AgentSettings(play=f"tone:{SEAT_HZ}")) as others,
+        AgentProcess(say.AgentSettings(record=str(heard))) as caller,
+        worker(tmp_path, others) as (lone, uri),
+    ):
+        live.rmdir()
+        live.touch()  # nothing can be written below it
+        await caller.send(say.Dial(call="a", to=uri, number="1", play=f"tone:{CALLER_HZ}"))
+        ref = (await lone.expect(wire.Invited)).call_ref
+        lone.tell(wire.Hold(call_ref=ref))
+        await caller.expect(say.Confirmed)
+        lone.tell(wire.Bridge(call_ref=ref, seat_id="01", phone="seat01"))
+        await lone.expect(wire.Joined)
+        live.unlink()
+        live.mkdir()  # there is room again
+        await until(lambda: {leg.side for leg in legs_in(live)} >= {"caller", "seat"})
+        await asyncio.sleep(1)
+        lone.tell(wire.Release(call_ref=ref))
+        await caller.expect(say.Disconnected)
+        closed = await lone.expect(wire.Closed)
+        assert closed.unrecorded
+        assert not [line for line in lone.heard if isinstance(line, wire.SeatLost)]
+    assert ended_with(mono(heard / "a.wav"), SEAT_HZ, CALLER_HZ) == {SEAT_HZ}
+    sound = {leg.side: read_leg(leg.path) for leg in legs_in(live)}
+    assert loudness(sound["caller"][-4000:], CALLER_HZ) > LOUD
+    assert loudness(sound["seat"][-4000:], SEAT_HZ) > LOUD
