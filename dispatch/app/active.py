@@ -268,7 +268,7 @@ class ActiveRooms:
     async def _tick(self) -> None:
         settings, sequencer = self._ground.settings, self._ground.sequencer
         presence = Presence(round(settings.queue.away_after_s * 1000))
-        room = DiskRoom(settings.data_path)
+        room = DiskRoom.of(settings)
         while True:
             await asyncio.sleep(TICK_S)
             try:

@@ -14,7 +14,7 @@ from avl.region.pack import load_region
 from console_web.server.deps import STATIC_FOLDER
 from dispatch.app import certificates
 from dispatch.app.browser_phones import LOOPBACK, browser_settings
-from dispatch.app.disk_room import DISK_LOW_MIB
+from dispatch.app.disk_room import MIB, DiskRoom
 from dispatch.app.parts import runtime_path
 from dispatch.app.ports import is_free
 from dispatch.app.settings import Settings
@@ -175,13 +175,14 @@ def _data(settings: Settings) -> CheckFinding:
     folder = settings.data_path
     while not folder.exists():
         folder = folder.parent
-    free_mib = shutil.disk_usage(folder).free // 1024**2
-    ok = os.access(folder, os.W_OK) and free_mib >= DISK_LOW_MIB
+    room = DiskRoom.of(settings).free_bytes() if folder == settings.data_path else {}
+    free_mib = min((shutil.disk_usage(folder).free, *room.values())) // MIB
+    ok = os.access(folder, os.W_OK) and free_mib >= settings.disk_low_mib
     return CheckFinding(
         ok=ok,
         what="data folder",
         detail=f"{settings.data_dir}, {free_mib} MiB free",
-        mend="" if ok else f"make it writable, with {DISK_LOW_MIB} MiB free",
+        mend="" if ok else f"make it writable, with {settings.disk_low_mib} MiB free",
     )
 
 

@@ -53,7 +53,9 @@ class Looks(Collector):
         numbers: Callable[[], Mapping[str, float]],
         vehicles: Callable[[], Mapping[str, int]],
         feeds: Callable[[], Mapping[HospitalId, LinkHealth]],
+        free_bytes: Callable[[], Mapping[str, int]],
     ) -> None:
+        self._free_bytes = free_bytes
         self._numbers = numbers
         self._vehicles = vehicles
         self._feeds = feeds
@@ -68,6 +70,12 @@ class Looks(Collector):
         for what, count in sorted(self._vehicles().items()):
             vehicles.add_metric([what], count)
         yield vehicles
+        room = GaugeMetricFamily(
+            "d120_disk_free_bytes", "Room on the disk with this folder", labels=["folder"]
+        )
+        for folder, free in self._free_bytes().items():
+            room.add_metric([folder], free)
+        yield room
         yield from self._of_feeds()
 
     def _of_feeds(self) -> Iterable[GaugeMetricFamily]:

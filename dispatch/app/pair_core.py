@@ -97,7 +97,7 @@ class PairCore:
             has_left=lambda: self.machine.has_left,
         )
         self.machine.courier.answer_with(VIEWERS, self._viewers_came)
-        self._room = DiskRoom(settings.data_path)
+        self._room = DiskRoom.of(settings)
         self._codec = Codec()
         self._newest: Entry | Record | None = None
         """What memory ends with, as it came: from the journal, or on its way there."""

@@ -164,6 +164,10 @@ class Settings(Part, frozen=True):
     data_dir: str = "data"
     region_dir: str = ""
     """A region pack (`python -m avl.region.from_osm`); empty means `<data_dir>/region`."""
+    disk_low_mib: Annotated[int, msgspec.Meta(ge=100, le=100_000_000)] = 1000
+    """With less room than this for data, recordings or tracks the alarm `disk_low` is raised. The
+    default is some hours of a busy centre.
+    """
     osm_file: str = ""
     """An OpenStreetMap extract (*.osm.pbf): the region pack is made from it at the first start."""
     demo: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from dispatch.app.active import ActiveRooms
+from dispatch.app.disk_room import DiskRoom
 from dispatch.app.ground import Ground
 from dispatch.app.health import Health
 from dispatch.app.metrics import Looks
@@ -20,7 +21,12 @@ class Signs:
         self._ground = ground
         self._rooms = rooms
         ground.hub.metrics.registry.register(
-            Looks(numbers=self._numbers, vehicles=self._vehicles, feeds=self._feeds)
+            Looks(
+                numbers=self._numbers,
+                vehicles=self._vehicles,
+                feeds=self._feeds,
+                free_bytes=DiskRoom.of(ground.settings).free_bytes,
+            )
         )
         self.health = Health(
             journal=journal,

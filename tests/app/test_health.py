@@ -131,10 +131,12 @@ def test_gauges_are_read_when_somebody_asks() -> None:
             numbers=lambda: dict.fromkeys(NUMBERS, 7),
             vehicles=lambda: {"fixes_good": 9},
             feeds=lambda: {HospitalId("H1"): LINK},
+            free_bytes=lambda: {"data": 5, "recordings": 4},
         )
     )
     text = generate_latest(registry).decode()
     assert "d120_journal_seq 7.0" in text
+    assert 'd120_disk_free_bytes{folder="recordings"} 4.0' in text
     assert 'd120_vehicles{what="fixes_good"} 9.0' in text
     assert 'd120_feed_up{hospital="H1"} 0.0' in text
     assert 'd120_feed_backlog{hospital="H1"} 3.0' in text

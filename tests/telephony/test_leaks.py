@@ -123,6 +123,7 @@ async def test_hundreds_of_calls_leave_nothing_behind() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 async def test_ten_thousand_calls_leave_nothing_behind() -> None:
     await nothing_stays(workers=16, calls=10_000, rate=20, memory_kib=6 * 1024)
 
