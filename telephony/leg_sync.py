@@ -6,23 +6,24 @@ its call.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from telephony.recordings import legs_in, sync_folder
+from telephony.recordings import Cuts, LegFile, legs_in, sync_folder
 
 EVERY_S = 0.5
 FULL_BYTES = 256 * 1024
 """With less than this left a disk refuses some of what all calls write in a moment."""
-SHORT_MAX = 10_000
+CALLS_MAX = 10_000
 
 log = logging.getLogger(__name__)
 
 
 class LegSync:
-    """`run`, and ask `short_of` when a call is over."""
+    """`run`, and ask `cuts_of` when a call is over."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class LegSync:
         self._sync = sync or os.fdatasync
         self._every_s = every_s
         self._durable: dict[str, int] = {}
-        self._short: set[str] = set()
+        self._cuts: dict[str, dict[str, int]] = {}
         self._failing = self._full = False
 
     async def run(self) -> None:
@@ -47,17 +48,17 @@ class LegSync:
             await asyncio.to_thread(self.look)
             await asyncio.sleep(max(self._every_s, clock.time() - began_s))
 
-    def short_of(self, call_ref: str) -> bool:
-        """Whether the disk was full while this call was recorded; forgotten by the question."""
-        short = call_ref in self._short
-        self._short.discard(call_ref)
-        return short
+    def cuts_of(self, call_ref: str) -> Cuts | None:
+        """Where the disk became full while this call was recorded, None where it did not; forgotten
+        by the question.
+        """
+        return self._cuts.pop(call_ref, None)
 
     def look(self) -> None:
         """Make durable what has grown since the last time; what fails is tried again."""
         try:
             legs = legs_in(self._live)
-            self._note_full({leg.call_ref for leg in legs})
+            self._note_full(legs)
             if any(leg.path.name not in self._durable for leg in legs):
                 sync_folder(self._live)
             faults = [fault for leg in legs if (fault := self._fault_of(leg.path)) is not None]
@@ -87,11 +88,14 @@ class LegSync:
             os.close(handle)
         return None
 
-    def _note_full(self, call_refs: set[str]) -> None:
+    def _note_full(self, legs: Sequence[LegFile]) -> None:
         room = os.statvfs(self._live)
-        full = bool(call_refs) and room.f_bavail * room.f_frsize < FULL_BYTES
-        if full and len(self._short) < SHORT_MAX:
-            self._short |= call_refs
+        full = bool(legs) and room.f_bavail * room.f_frsize < FULL_BYTES
+        if full and len(self._cuts) < CALLS_MAX:
+            for leg in legs:
+                with contextlib.suppress(FileNotFoundError):  # merged meanwhile
+                    taken = leg.path.stat().st_size
+                    self._cuts.setdefault(leg.call_ref, {}).setdefault(leg.path.name, taken)
         if full and not self._full:
-            log.critical("the disk is full: %d calls are not recorded whole", len(call_refs))
+            log.critical("the disk is full: %d legs are not recorded whole", len(legs))
         self._full = full

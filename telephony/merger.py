@@ -52,17 +52,17 @@ class Merger:
         self._keep_legs = keep_legs
         self._again_s = again_s
         self._waiting: asyncio.Queue[str] = asyncio.Queue(WAITING_MAX)
-        self._lost: set[str] = set()
+        self._cuts: dict[str, recordings.Cuts] = {}
 
-    def later(self, call_ref: str, *, lost: bool = False) -> None:
-        """Merge this call when those before it are done. `lost`: the disk did not take all."""
+    def later(self, call_ref: str, *, cuts: recordings.Cuts | None = None) -> None:
+        """Merge this call when those before it are done. `cuts`: the disk did not take all."""
         try:
             self._waiting.put_nowait(call_ref)
         except asyncio.QueueFull:
             log.warning("recording %s waits for the next start: too many to merge", call_ref)
             return
-        if lost:
-            self._lost.add(call_ref)
+        if cuts is not None:
+            self._cuts[call_ref] = cuts
 
     def sweep(self) -> None:
         """What an earlier boot left behind."""
@@ -81,7 +81,7 @@ class Merger:
                     call_ref
                 ):
                     await asyncio.to_thread(self._discard, call_ref)
-                self._lost.discard(call_ref)
+                self._cuts.pop(call_ref, None)
             except OSError as error:
                 log.critical("recording %s waits, its legs are kept: %r", call_ref, error)
                 await asyncio.sleep(self._again_s)
@@ -93,15 +93,15 @@ class Merger:
     async def _told(self, call_ref: str) -> bool:
         """Merge and report; whether the legs are of no more use."""
         legs = await asyncio.to_thread(recordings.legs_in, self._live, call_ref)
-        lost, at_ms = call_ref in self._lost, self._now_ms()
-        if not lost and not any(leg.side == recordings.SIDES[0] for leg in legs):
+        cuts, at_ms = self._cuts.get(call_ref), self._now_ms()
+        if cuts is None and not any(leg.side == recordings.SIDES[0] for leg in legs):
             return True  # a call-back that never reached its caller: nobody knows this call
         master = await asyncio.to_thread(
-            recordings.merge, legs, self._folder, call_ref, lost=lost, at_ms=at_ms
+            recordings.merge, legs, self._folder, call_ref, cuts=cuts, at_ms=at_ms
         )
         kept: tuple[RecordedLeg, ...] = ()
         if self._keep_legs:
-            kept = await asyncio.to_thread(recordings.keep, legs, self._folder, master)
+            kept = await asyncio.to_thread(recordings.keep, legs, self._folder, master, cuts=cuts)
         told = gw.RecordingReady(
             seq=0,
             at_ms=at_ms,

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,12 @@ SIDES = ("caller", "seat", "party", "centre")
 """The caller is the master's left; all that he may hear is its right: seats, further parties, and
 what the centre plays."""
 
+LOST_MS_MIN = 300
+"""A leg that lasted so much longer than it sounds lacks something; less is how files are closed."""
+
 Samples = NDArray[np.int16]
+Cuts = Mapping[str, int]
+"""Where a disk became full: bytes that it had taken, by the name of the leg's file."""
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +110,19 @@ def _without_header(path: Path, raw: bytes) -> Samples:
     """
     if len(raw) <= HEADER_BYTES:
         return np.zeros(0, dtype=np.int16)
-    sound = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<i2").astype(np.int16)
+    return _with_gap(path, np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<i2"), 0)
+
+
+def _with_gap(path: Path, sound: NDArray[np.int16], at: int) -> Samples:
+    """With silence at this sample for as much as the file lasted longer than it sounds: PJSIP's
+    last write to it is its end.
+    """
     leg = leg_of(path)
     lasted_ms = round(path.stat().st_mtime * 1000) - leg.started_at_ms if leg is not None else 0
     lost = min(lasted_ms * RATE_HZ // 1000, SAMPLES_MAX) - len(sound)
-    return np.concatenate((np.zeros(max(lost, 0), dtype=np.int16), sound))
+    if lost < LOST_MS_MIN * RATE_HZ // 1000:
+        return sound.astype(np.int16)
+    return np.insert(sound.astype(np.int16), at, np.zeros(lost, dtype=np.int16))
 
 
 def wav_header(data_bytes: int, channels: int) -> bytes:
@@ -127,14 +140,14 @@ def merge(
     recordings_dir: Path,
     call_ref: str,
     *,
-    lost: bool = False,
+    cuts: Cuts | None = None,
     at_ms: int = 0,
 ) -> Master:
     """Write the master and its peaks; of no length where a call was over at once, or nothing of it
-    could be written. Atomic, and on disk on return. `lost`: it is known that something is missing;
-    `at_ms`: the call's time, where no leg tells it.
+    could be written. Atomic, and on disk on return. `cuts`: the disk did not take all of it, and
+    where that is known; `at_ms`: the call's time, where no leg tells it.
     """
-    read = [(leg, samples) for leg in legs if (samples := _samples_of(leg)) is not None]
+    read = [(leg, samples) for leg in legs if (samples := _samples_of(leg, cuts)) is not None]
     tracks = [(leg, samples) for leg, samples in read if len(samples)] or read[:1]
     whole_legs = len(read) == len(legs) and all(sealed(leg.path) for leg, _ in tracks)
     started_at_ms = min((leg.started_at_ms for leg, _ in tracks), default=at_ms)
@@ -157,11 +170,13 @@ def merge(
         sha256=hashlib.sha256(whole).hexdigest(),
         duration_ms=len(stereo) * 1000 // RATE_HZ,
         started_at_ms=started_at_ms,
-        broken_off=lost or not whole_legs,
+        broken_off=cuts is not None or not whole_legs,
     )
 
 
-def keep(legs: Sequence[LegFile], recordings_dir: Path, master: Master) -> tuple[RecordedLeg, ...]:
+def keep(
+    legs: Sequence[LegFile], recordings_dir: Path, master: Master, *, cuts: Cuts | None = None
+) -> tuple[RecordedLeg, ...]:
     """Put each leg in which anything is beside its master, with a true header, durably. In the live
     folder it stays as it was until `discard`: who merges again finds what broke off.
     """
@@ -170,8 +185,8 @@ def keep(legs: Sequence[LegFile], recordings_dir: Path, master: Master) -> tuple
     for leg in legs:
         if not leg.path.exists():
             continue  # put aside
-        broken_off = not sealed(leg.path)
-        sound = read_leg(leg.path)
+        broken_off = cuts is not None or not sealed(leg.path)
+        sound = _cut(leg, read_leg(leg.path), cuts)
         samples = len(sound)
         if not samples:
             continue
@@ -206,10 +221,18 @@ def _shelve(leg: Path, place: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _samples_of(leg: LegFile) -> Samples | None:
+def _cut(leg: LegFile, sound: Samples, cuts: Cuts | None) -> Samples:
+    """With silence where the disk took nothing, if that is known."""
+    taken = (cuts or {}).get(leg.path.name, 0)
+    if taken <= HEADER_BYTES or not sealed(leg.path):
+        return sound
+    return _with_gap(leg.path, sound, min((taken - HEADER_BYTES) // 2, len(sound)))
+
+
+def _samples_of(leg: LegFile, cuts: Cuts | None) -> Samples | None:
     """What cannot be read is put aside for a person to look at; the others make the master."""
     try:
-        return read_leg(leg.path)
+        return _cut(leg, read_leg(leg.path), cuts)
     except BadInput as error:
         log.warning("leg put aside: %s", error)
         leg.path.rename(leg.path.with_name(leg.path.name + UNREADABLE))

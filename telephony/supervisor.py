@@ -193,8 +193,10 @@ class Supervisor:
             self._worker_returned()
         if isinstance(line, wire.Closed):
             self.pool.call_over(worker)
-            short = self._leg_sync.short_of(line.call_ref)
-            self._merger.later(line.call_ref, lost=short or line.unrecorded)
+            cuts = self._leg_sync.cuts_of(line.call_ref)
+            if cuts is None and line.unrecorded:
+                cuts = {}
+            self._merger.later(line.call_ref, cuts=cuts)
 
     def _phones_changed(self, changes: PhoneChanges) -> None:
         at_ms = self._clock.now_ms()
@@ -227,7 +229,7 @@ class Supervisor:
         except asyncio.QueueFull:
             log.warning("kamailio has too much to do; a dead worker's call is not cleared")
             self._tell_of(death)
-        self._merger.later(call_ref, lost=self._leg_sync.short_of(call_ref))
+        self._merger.later(call_ref, cuts=self._leg_sync.cuts_of(call_ref))
 
     def _calls(self) -> list[str]:
         """Calls that are not over for the core: also those whose end waits in the spool, else it

@@ -12,7 +12,6 @@ import pytest
 
 from telephony.clock import SystemClock
 from telephony.leg_sync import FULL_BYTES, LegSync
-from telephony.recordings import legs_in
 from telephony.supervisor import Supervisor
 from tests.telephony.harness import settings, until
 from tests.telephony.test_recordings import REF, START_MS, leg
@@ -116,15 +115,16 @@ def test_calls_that_a_full_disk_cut_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     legs = LegSync(tmp_path)
-    leg(tmp_path, "caller", START_MS, [1])
+    caller = leg(tmp_path, "caller", START_MS, [1])
     room = [Room(FULL_BYTES, 1)]
     monkeypatch.setattr("os.statvfs", lambda _: room[0])
     legs.look()
-    assert not legs.short_of(REF)
+    assert legs.cuts_of(REF) is None
     room[0] = Room(FULL_BYTES // 4096 - 1, 4096)
+    legs.look()
+    grow(caller)
     legs.look()
     room[0] = Room(FULL_BYTES, 4096)
     legs.look()
-    assert legs.short_of(REF)  # also when there is room again
-    assert not legs_in(tmp_path, "another")
-    assert not legs.short_of("another")
+    assert legs.cuts_of(REF) == {caller.name: 46}  # where it began, also when there is room again
+    assert legs.cuts_of(REF) is None

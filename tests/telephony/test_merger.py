@@ -137,7 +137,7 @@ async def test_a_leg_that_cannot_be_read_costs_no_other(around: Around) -> None:
 async def test_a_call_of_which_nothing_could_be_written_is_told_of(around: Around) -> None:
     async with around.merging() as merger:
         await until(lambda: len(around.told) == 1)
-        merger.later("unwritten", lost=True)
+        merger.later("unwritten", cuts={})
         merger.later("no call at all")
         await until(lambda: len(around.told) == 2)
         await until(merger._waiting.empty)

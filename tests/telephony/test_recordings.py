@@ -110,12 +110,32 @@ def test_a_leg_whose_beginning_a_full_disk_lost_stands_where_it_was_said(tmp_pat
     assert seat.exists()
 
 
+def test_a_leg_whose_middle_a_full_disk_lost_has_silence_there(tmp_path: Path) -> None:
+    """Its writer has closed it all the same: only its end says that it lasted longer."""
+    path = leg(tmp_path, "caller", START_MS, [7] * 8000 + [8] * 8000)
+    end_s = (START_MS + 2000 + 500) / 1000
+    os.utime(path, (end_s, end_s))
+    legs = recordings.legs_in(tmp_path)
+    cuts = {path.name: 44 + 2 * 8000}
+    master = recordings.merge(legs, tmp_path / "out", REF, cuts=cuts)
+    (kept,) = recordings.keep(legs, tmp_path / "out", master, cuts=cuts)
+    assert master.broken_off
+    assert kept.broken_off
+    for told in (master, kept):
+        assert told.duration_ms == 2500
+        sound = np.frombuffer((tmp_path / "out" / told.path).read_bytes()[44:], dtype="<i2")
+        left = sound[::2] if told is master else sound
+        assert left.tolist() == [7] * 8000 + [0] * 4000 + [8] * 8000
+    whole = recordings.merge(legs, tmp_path / "out", REF)  # of a disk that was never full
+    assert (whole.duration_ms, whole.broken_off) == (2000, False)
+
+
 def test_a_leg_of_which_a_full_disk_took_nothing_is_told_as_broken_off(tmp_path: Path) -> None:
     for left in (b"", b"RIFF\0\0", b"\0" * 44):
         (tmp_path / leg_name(REF, "caller", 1, START_MS)).write_bytes(left)
         master = recordings.merge(recordings.legs_in(tmp_path), tmp_path / "out", REF)
         assert (master.duration_ms, master.broken_off) == (0, True), left
-    nothing = recordings.merge([], tmp_path / "out", REF, lost=True, at_ms=START_MS)
+    nothing = recordings.merge([], tmp_path / "out", REF, cuts={}, at_ms=START_MS)
     assert (nothing.duration_ms, nothing.started_at_ms) == (0, START_MS)
     assert nothing.broken_off
 
