@@ -1,6 +1,6 @@
 """What the settings file says of the pair: `[pair]`. Absent: one machine alone."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -9,9 +9,6 @@ from avl.link import parse_url
 from dispatch.contracts.errors import BadInput
 from failover.happened import PairTimes
 from failover.settings import Address, ChannelSettings, Name, PairSettings, Port, Secret
-
-if TYPE_CHECKING:
-    from dispatch.app.settings import Settings
 
 
 class PairPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,27 +52,25 @@ class PairPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
 
-def check_pair(settings: "Settings") -> None:
-    """Refuse what one machine alone could be, and a pair cannot.
+def check_pair(pair: PairPart, *, node: str, secret: str, journal_url: str) -> None:
+    """Refuse what one machine alone could be, and a pair cannot; `node`, `secret` and `journal_url`
+    are this machine's, from the same file.
 
     Raises:
         BadInput: field, fault and what to do.
     """
-    pair = settings.pair
-    if pair is None:
-        return
-    if pair.peer == settings.node:
+    if pair.peer == node:
         raise BadInput("pair.peer", f"is this machine's own name {pair.peer!r}", mend="name both")
     names = [channel.name for channel in pair.channels]
     if len(set(names)) != len(names):
         raise BadInput("pair.channels.name", f"{names[0]!r} is there twice", mend="name each once")
-    if not settings.secret:
+    if not secret:
         raise BadInput(
             "secret", "is missing", mend="a pair needs the same on both machines: set it in both"
         )
-    if settings.secret == pair.secret:
+    if secret == pair.secret:
         raise BadInput("pair.secret", "is the centre's", mend="the witness must not know that one")
-    if settings.journal.url:
+    if journal_url:
         raise BadInput(
             "journal.url", "cannot be in a pair", mend="leave it empty: each has its own server"
         )

@@ -264,7 +264,10 @@ def load(path: Path) -> Settings:
         raise BadInput(str(path), str(fault), mend="see docs/configuration.md") from fault
     check_queue(settings.queue, settings.seats)
     _check_ring_group(settings)
-    check_pair(settings)
+    if (pair := settings.pair) is not None:
+        check_pair(
+            pair, node=settings.node, secret=settings.secret, journal_url=settings.journal.url
+        )
     base = path.parent.absolute()
     return msgspec.structs.replace(
         settings,

@@ -5,7 +5,8 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 from simulators.pair.check import Broken
-from simulators.pair.world import Parts, World, run_seed
+from simulators.pair.parts import Parts
+from simulators.pair.run import Run, run_seed
 
 
 def main() -> int:
@@ -33,9 +34,10 @@ def main() -> int:
 
 
 def _show(seed: int, parts: Parts) -> int:
-    world = World(seed, parts, verbose=True)
+    run = Run(seed, parts, verbose=True)
+    world = run.world
     try:
-        world.run()
+        run.go()
     except Broken as fault:
         world.log(f"BROKEN {fault}")
         return 1

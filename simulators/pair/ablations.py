@@ -25,7 +25,7 @@ from failover.messages import (
 )
 from failover.voter import Ballot, Voter, VoterStep, step
 from failover.writer import Writer
-from simulators.pair.world import Parts
+from simulators.pair.parts import Parts
 
 
 class _WithWriter(Keeper):

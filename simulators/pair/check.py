@@ -1,14 +1,12 @@
 """What must always hold, checked at every step of a simulated pair."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
+from failover.keeper import Keeper
 from failover.voter import Ballot
-
-if TYPE_CHECKING:
-    from simulators.pair.machine import Machine
-    from simulators.pair.world import World
 
 
 class Broken(AssertionError):
@@ -24,10 +22,46 @@ class Entry(msgspec.Struct, frozen=True):
     number: int
 
 
+class Machine(Protocol):
+    """What is looked at of a machine."""
+
+    name: str
+    log: list[Entry]
+    disk: list[Entry]
+    lost_disk: bool
+    keeper: Keeper
+
+
+class Witness(Protocol):
+    """What is looked at of the witness."""
+
+    durable: Ballot
+
+
+class Client(Protocol):
+    """What is looked at of the client."""
+
+    numbers: set[int]
+
+
+class World(Protocol):
+    """Where everything is to be seen."""
+
+    now_ms: float
+    effects: dict[int, list[int]]
+
+    @property
+    def machines(self) -> Mapping[str, Machine]: ...
+    @property
+    def witness(self) -> Witness: ...
+    @property
+    def client(self) -> Client: ...
+
+
 class Checker:
     """Sees everything from outside, as nobody in the real world can."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
         self.acked: dict[int, Entry] = {}
         self.acked_commands: set[int] = set()
@@ -36,7 +70,7 @@ class Checker:
         self._lease_until_ms = 0.0
         self._lease_holder = ""
 
-    def on_ack(self, machine: "Machine", seq: int) -> None:
+    def on_ack(self, machine: Machine, seq: int) -> None:
         """A machine tells a client that the command at `seq` is done."""
         entry, epoch = machine.log[seq - 1], machine.keeper.epoch
         if epoch < self._ack_epoch:
@@ -51,7 +85,7 @@ class Checker:
         for name in sorted(self._world.witness.durable.isr):
             self._has(self._world.machines[name], seq, entry)
 
-    def _has(self, machine: "Machine", seq: int, entry: Entry) -> None:
+    def _has(self, machine: Machine, seq: int, entry: Entry) -> None:
         if machine.lost_disk:
             return
         if len(machine.disk) < seq or machine.disk[seq - 1] != entry:
@@ -88,7 +122,7 @@ class Checker:
                 f"lease-honoured: {ballot.holder} elected while {self._lease_holder} holds"
             )
 
-    def on_open(self, machine: "Machine", epoch: int) -> None:
+    def on_open(self, machine: Machine, epoch: int) -> None:
         """A machine begins an epoch with the log it has."""
         if epoch in self.opened:
             raise Broken(f"one-writer: epoch {epoch} of {self.opened[epoch]} and {machine.name}")

@@ -1,13 +1,11 @@
 """The faults of a run, all from one stream of chance."""
 
 import random
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from simulators.pair.machine import Machine
-    from simulators.pair.world import World
+from simulators.pair.machine import Machine
+from simulators.pair.world import World
 
 KINDS = {
     "cut_lan": 2,
@@ -78,7 +76,7 @@ def stops(rng: random.Random, until_ms: float) -> list[Fault]:
     ]
 
 
-def inflict(world: "World", fault: Fault) -> None:  # noqa: C901, PLR0915 - a table of kinds
+def inflict(world: World, fault: Fault) -> None:  # noqa: C901, PLR0915 - a table of kinds
     """Do it, and undo it later."""
     world.log(f"fault {fault.kind} for {fault.lasts_ms:.0f} ms")
     name = "a" if fault.pick < 0.5 else "b"
@@ -159,30 +157,30 @@ def _to_witness(name: str) -> list[tuple[str, str, str]]:
     return [(name, "witness", "wit"), ("witness", name, "wit")]
 
 
-def _cut(world: "World", keys: list[tuple[str, str, str]], lasts_ms: float) -> None:
+def _cut(world: World, keys: list[tuple[str, str, str]], lasts_ms: float) -> None:
     for key in keys:
         link = world.links[key]
         link.down += 1
         world.at(lasts_ms, setattr, link, "down", 0)
 
 
-def _crash(world: "World", machine: "Machine", lasts_ms: float) -> None:
+def _crash(world: World, machine: Machine, lasts_ms: float) -> None:
     if machine.alive:
         machine.crash()
         world.at(lasts_ms, _start, machine)
 
 
-def _start(machine: "Machine") -> None:
+def _start(machine: Machine) -> None:
     if not machine.alive:
         machine.start()
 
 
-def _start_witness(world: "World") -> None:
+def _start_witness(world: World) -> None:
     if not world.witness.alive:
         world.witness.start()
 
 
-def _noise(world: "World", fault: Fault) -> None:
+def _noise(world: World, fault: Fault) -> None:
     for key, link in world.links.items():
         if key[2] == "wit" and fault.pick < 0.3:
             continue
@@ -193,7 +191,7 @@ def _noise(world: "World", fault: Fault) -> None:
             world.at(fault.lasts_ms, setattr, link, name, 0.0)
 
 
-def _new_disk(world: "World", machine: "Machine", lasts_ms: float) -> None:
+def _new_disk(world: World, machine: Machine, lasts_ms: float) -> None:
     """Only where another machine in sync has everything: nobody survives the loss of the last."""
     others = world.witness.durable.isr - {machine.name}
     if others and not any(world.machines[name].lost_disk for name in others):
@@ -203,14 +201,14 @@ def _new_disk(world: "World", machine: "Machine", lasts_ms: float) -> None:
         world.at(lasts_ms, _start, machine)
 
 
-def _stale_returns(world: "World", lasts_ms: float) -> None:
+def _stale_returns(world: World, lasts_ms: float) -> None:
     """The standby dies, the active goes on alone and dies, the standby returns first."""
     active = _holder(world)
     _crash(world, active.peer, 1500 + lasts_ms)
     world.at(1400, _crash, world, active, 1500 + lasts_ms)
 
 
-def _stale_writer(world: "World", fault: Fault) -> None:
+def _stale_writer(world: World, fault: Fault) -> None:
     """The writer is cut off; the other takes over, goes on, and starts anew where only the old one
     is heard.
     """
@@ -223,7 +221,7 @@ def _stale_writer(world: "World", fault: Fault) -> None:
     world.at(1701, _cut, world, keys, 400 + fault.lasts_ms)
 
 
-def _blind(world: "World", fault: Fault) -> None:
+def _blind(world: World, fault: Fault) -> None:
     """The writer loses the witness, and the standby stops for a while."""
     active = _holder(world)
     _cut(world, _to_witness(active.name), 1500 + fault.lasts_ms)
@@ -235,7 +233,7 @@ def _blind(world: "World", fault: Fault) -> None:
         world.at(700, setattr, world, "stall_ms", 0.0)
 
 
-def _late_disk(world: "World", fault: Fault) -> None:
+def _late_disk(world: World, fault: Fault) -> None:
     """The writer's disk is late, so that the standby has more on its own; then the writer dies."""
     active = _holder(world)
     active.fsync_slow_ms = 1500
@@ -246,6 +244,6 @@ def _late_disk(world: "World", fault: Fault) -> None:
         world.at(_crash_ms + 40, _cut, world, [("a", "b", "lan"), ("b", "a", "cross")], 700)
 
 
-def _holder(world: "World") -> "Machine":
+def _holder(world: World) -> Machine:
     holder = world.witness.durable.holder
     return world.machines[holder if holder in world.machines else "a"]

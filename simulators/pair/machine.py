@@ -1,6 +1,8 @@
 """One machine of the simulated pair: the real keeper, and models of its log, disk and core."""
 
-from typing import TYPE_CHECKING, assert_never
+import random
+from collections.abc import Callable
+from typing import Protocol, assert_never
 
 from failover.happened import (
     AnyDo,
@@ -28,21 +30,37 @@ from failover.happened import (
     Written,
 )
 from failover.keeper import Keeper
-from failover.messages import Between, FromVoter
-from simulators.pair.check import Entry
-
-if TYPE_CHECKING:
-    from simulators.pair.world import World
+from failover.messages import Between, FromVoter, Said
+from simulators.pair.check import Checker, Entry
+from simulators.pair.parts import Parts
 
 TICK_MS = 25
 LEAVE_MS_MAX = 3000
 RECONNECT_MS = 60
 
 
+class Around(Protocol):
+    """What is around a machine."""
+
+    now_ms: float
+    stall_ms: float
+    chance: random.Random
+    parts: Parts
+    checker: Checker
+    machines: "dict[str, Machine]"
+
+    def at(self, delay_ms: float, act: Callable[..., None], *args: object) -> None: ...
+    def log(self, text: str) -> None: ...
+    def path(self, one: str, other: str) -> bool: ...
+    def send(self, source: str, to: str, channel: str, message: Said) -> None: ...
+    def effect(self, machine: "Machine", epoch: int, number: int) -> None: ...
+    def answer(self, machine: str, number: int) -> None: ...
+
+
 class Machine:
     """`log` is what its journal has in memory, `disk` what a crash leaves."""
 
-    def __init__(self, world: "World", name: str, peer: str) -> None:
+    def __init__(self, world: Around, name: str, peer: str) -> None:
         self.world = world
         self.name = name
         self.peer_name = peer

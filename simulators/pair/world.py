@@ -1,4 +1,4 @@
-"""The world of a simulated pair: virtual time, networks, the witness, the client, faults."""
+"""The world of a simulated pair: virtual time, networks, and whoever lives in it."""
 
 import heapq
 import random
@@ -7,35 +7,13 @@ from typing import Any, cast
 
 import msgspec
 
-from failover.keeper import Keeper
-from failover.messages import FromVoter, Granted, Release, Said, ToVoter, Voted
-from failover.voter import Ballot, Voter, VoterStep, seeded, started, step
-from simulators.pair.check import Broken, Checker
-from simulators.pair.faults import Fault, inflict, plan, stops
+from failover.messages import Said, ToVoter
+from failover.voter import seeded
+from simulators.pair.check import Checker
+from simulators.pair.client import Client
 from simulators.pair.machine import Machine
-
-LEASE_MS = 600
-FAULTS_MS = 7000.0
-HEALED_MS = 5000.0
-REST_MS = 1500.0
-COMMANDS_A_S = 16
-SEED_GAP = 10
-"""An epoch may have been given whose opening no disk remembers: the operator leaves a gap."""
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is made of. Tests put parts in that lack one safeguard."""
-
-    keeper: type[Keeper] = Keeper
-    voter_step: Callable[[Voter, ToVoter, int], VoterStep] = step
-    waits_after_start: bool = True
-    keeps_tailing: bool = False
-    """A candidate goes on following while it asks for the vote."""
-    remembers: bool = True
-    """A new writer knows the commands that its log has."""
-    reissues: bool = True
-    polite: bool = False
-    """Machines are also stopped as operators stop them: they hand over first."""
+from simulators.pair.parts import Parts
+from simulators.pair.witness import Witness
 
 
 class Link(msgspec.Struct):
@@ -47,147 +25,8 @@ class Link(msgspec.Struct):
     late_ms: float = 0.0
 
 
-class Witness:
-    """The real voter behind a disk that takes its time."""
-
-    def __init__(self, world: "World", ballot: Ballot) -> None:
-        self.world = world
-        self.durable = ballot
-        self.alive = True
-        self.frozen_until_ms = 0.0
-        self.run = 0
-        self._busy_until_ms = 0.0
-        self._rate = 1.0 + world.chance.uniform(-0.02, 0.02)
-        self.voter = self._begin()
-
-    def _begin(self) -> Voter:
-        now_ms = self._clock_ms()
-        voter = started(self.durable, lease_ms=LEASE_MS, now_ms=now_ms)
-        if self.world.parts.waits_after_start:
-            return voter
-        return msgspec.structs.replace(voter, votes_from_ms=now_ms)
-
-    def _clock_ms(self) -> int:
-        return int(5000 + self.world.now_ms * self._rate)
-
-    def start(self) -> None:
-        """Begin with what the disk has."""
-        self.alive = True
-        self.run += 1
-        self._busy_until_ms = 0.0
-        self.voter = self._begin()
-
-    def crash(self) -> None:
-        """What was not on disk is forgotten."""
-        self.alive = False
-        self.run += 1
-
-    def got(self, sender: str, message: ToVoter, run: int | None = None) -> None:
-        """Answer, in order, each after what it says is on disk."""
-        world = self.world
-        run = self.run if run is None else run
-        if not self.alive or run != self.run:
-            return
-        free_ms = max(self._busy_until_ms, self.frozen_until_ms)
-        if world.now_ms < free_ms:
-            world.at(free_ms - world.now_ms, self.got, sender, message, run)
-            return
-        now_ms = self._clock_ms()
-        result = world.parts.voter_step(self.voter, message, now_ms)
-        self.voter = result.voter
-        if isinstance(message, Release) and message.epoch == self.durable.epoch:
-            world.checker.on_released()
-        if isinstance(result.reply, Granted):
-            world.checker.on_granted(sender, LEASE_MS)
-        if result.persist:
-            took_ms = world.chance.uniform(0.2, 3.0)
-            self._busy_until_ms = world.now_ms + took_ms
-            world.at(took_ms, self._persisted, sender, result, self.run)
-        else:
-            self._reply(sender, result.reply)
-
-    def _persisted(self, sender: str, result: VoterStep, run: int) -> None:
-        world = self.world
-        if run != self.run and (not self.alive or world.chance.random() < 0.5):
-            return
-        if run != self.run:
-            return
-        before, self.durable = self.durable, result.voter.ballot
-        world.log(f"witness {self.durable}")
-        world.checker.on_ballot(before, self.durable)
-        if isinstance(result.reply, Voted):
-            world.elections += 1
-        self._reply(sender, result.reply)
-
-    def _reply(self, to: str, message: FromVoter) -> None:
-        self.world.send("witness", to, "wit", message)
-
-    def lose_disk(self) -> None:
-        """It is empty, and does not vote."""
-        self.durable = Ballot()
-        self.start()
-
-    def seed_anew(self) -> None:
-        """The operator looks at both machines and names the one with the newest records: when the
-        witness is empty, or the last machine in sync has lost its disk.
-        """
-        machines = self.world.machines
-        lost = all(machines[name].lost_disk for name in self.durable.isr)
-        if self.durable.epoch and not lost:
-            return
-        best = max(machines.values(), key=_newest)
-        epoch = max(m.keeper.known_epoch for m in machines.values())
-        epoch = max(epoch, best.disk[-1].epoch if best.disk else 1)
-        if not best.keeper.writes:
-            epoch += SEED_GAP
-        self.durable = seeded(holder=best.name, isr=frozenset({best.name}), epoch=epoch)
-        self.start()
-
-
-def _newest(machine: Machine) -> tuple[int, bool, int]:
-    """How an operator compares two machines: newest epoch, whether it writes, newest record."""
-    epoch = machine.disk[-1].epoch if machine.disk else 0
-    return epoch, machine.keeper.writes and machine.keeper.epoch == epoch, len(machine.disk)
-
-
-class Client:
-    """Numbered commands, each sent again under the same number until it is acknowledged."""
-
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        self.numbers: set[int] = set()
-        self._open: set[int] = set()
-        self._liked = "a"
-        self.on = True
-        world.at(100, self._next)
-
-    def _next(self) -> None:
-        if not self.on:
-            return
-        number = len(self.numbers) + 1
-        self.numbers.add(number)
-        self._open.add(number)
-        self._ask(number, 0)
-        self._world.at(self._world.work.expovariate(COMMANDS_A_S / 1000), self._next)
-
-    def _ask(self, number: int, tries: int) -> None:
-        world = self._world
-        if number not in self._open:
-            return
-        other = "b" if self._liked == "a" else "a"
-        machine = world.machines[self._liked if tries % 2 == 0 else other]
-        if machine.alive:
-            machine.at(world.work.uniform(0.2, 3), machine.command, number)
-        world.at(world.work.uniform(80, 250), self._ask, number, tries + 1)
-
-    def answered(self, machine: str, number: int) -> None:
-        """An acknowledgement came."""
-        self._open.discard(number)
-        self._liked = machine
-
-
 class World:
-    """One run: `World(seed).run()`."""
+    """Both machines, the witness and the client, who find in it whatever is around them."""
 
     def __init__(self, seed: int, parts: Parts | None = None, *, verbose: bool = False) -> None:
         self.seed = seed
@@ -220,9 +59,6 @@ class World:
         self.witness = Witness(self, ballot)
         self.machines = {"a": Machine(self, "a", "b"), "b": Machine(self, "b", "a")}
         self.client = Client(self)
-        self.faults: list[Fault] = plan(random.Random(f"faults {seed}"), FAULTS_MS)
-        if self.parts.polite:
-            self.faults += stops(random.Random(f"stops {seed}"), FAULTS_MS)
 
     # ---- time
 
@@ -236,32 +72,16 @@ class World:
         if self.verbose:
             print(f"{self.now_ms:9.1f}  {text}")  # noqa: T201 - a replay is read by people
 
-    def run(self) -> "World":
-        """The whole run.
-
-        Raises:
-            Broken: an invariant does not hold.
-        """
-        for machine in self.machines.values():
-            machine.start()
-        for fault in self.faults:
-            self.at(fault.at_ms, inflict, self, fault)
-        self._until(FAULTS_MS)
-        self._heal()
-        self._until(FAULTS_MS + HEALED_MS)
-        self.client.on = False
-        self._until(FAULTS_MS + HEALED_MS + REST_MS)
-        self.checker.at_rest()
-        return self
-
-    def _until(self, end_ms: float) -> None:
+    def until(self, end_ms: float) -> None:
+        """Everything that is due until then."""
         queue = self._queue
         while queue and queue[0][0] <= end_ms:
             self.now_ms, _, act, args = heapq.heappop(queue)
             act(*args)
         self.now_ms = end_ms
 
-    def _heal(self) -> None:
+    def heal(self) -> None:
+        """Networks and disks are well again, and everybody is there."""
         self.log("healed")
         self.links = {key: Link() for key in self.links}
         self.stall_ms = 0.0
@@ -324,13 +144,3 @@ class World:
         self._effect_epoch = epoch
         self.effects.setdefault(number, []).append(epoch)
         machine.at(self.work.uniform(1, 10), machine.effect_done, epoch, number)
-
-
-def run_seed(seed: int, parts: Parts | None = None) -> str:
-    """Empty when everything held; else what broke and how to see it again."""
-    try:
-        World(seed, parts).run()
-    except Broken as fault:
-        polite = " --polite" if parts is not None and parts.polite else ""
-        return f"{fault}\n  replay: python -m simulators.pair --seed {seed}{polite}"
-    return ""

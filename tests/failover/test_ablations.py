@@ -3,7 +3,7 @@
 import pytest
 
 from simulators.pair.ablations import ABLATIONS, shows
-from simulators.pair.world import run_seed
+from simulators.pair.run import run_seed
 
 RANGE = 1000
 FIRST_SEED = {

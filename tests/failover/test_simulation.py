@@ -4,7 +4,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from simulators.pair.world import Parts, World, run_seed
+from simulators.pair.parts import Parts
+from simulators.pair.run import Run, run_seed
 
 SEEDS = 500
 POLITE_SEEDS = 100
@@ -35,15 +36,16 @@ def test_many_more_seeds_hold() -> None:
 
 def test_the_faults_do_something() -> None:
     """Runs that never change the writer would prove nothing."""
-    worlds = [World(seed).run() for seed in range(40)]
+    runs = [Run(seed) for seed in range(40)]
+    worlds = [run.go() for run in runs]
     epochs = [len(world.checker.opened) for world in worlds]
     assert sum(epochs) > 1.5 * len(worlds)
     assert min(len(world.checker.acked) for world in worlds) > 50
-    kinds = {fault.kind for world in worlds for fault in world.faults}
+    kinds = {fault.kind for run in runs for fault in run.faults}
     assert len(kinds) >= 18
 
 
 def test_a_seed_is_one_story() -> None:
-    one, two = World(7).run(), World(7).run()
+    one, two = Run(7).go(), Run(7).go()
     assert one.checker.acked == two.checker.acked
     assert one.effects == two.effects

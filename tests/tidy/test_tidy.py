@@ -5,9 +5,11 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import get_args
 
+import grimp
 import pytest
 
 from dispatch.contracts import commands, effects, events, gateway
@@ -142,6 +144,13 @@ def _is_number(node: ast.expr | None) -> bool:
             return _is_number(left) and _is_number(right)
         case _:
             return False
+
+
+def test_no_module_needs_itself_by_way_of_others() -> None:
+    """Not for types alone either: the circle is what the error names."""
+    graph = grimp.build_graph(*ROOMS)
+    needs = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    TopologicalSorter(needs).prepare()
 
 
 def test_nothing_belongs_to_one_machine() -> None:
