@@ -5,6 +5,7 @@ the newest record) and `<key>:epochs` (sorted set: each epoch with the first seq
 that the id of any seq can be told).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -294,11 +295,19 @@ class ValkeyJournal:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
+        before = _cancellations()
         try:
             yield
+            if _cancellations() > before:  # `wait_for` of Python 3.11, in redis-py, may swallow one
+                raise asyncio.CancelledError
         except (RedisError, OSError, TimeoutError) as error:
             self._tail = None  # what comes back may be another history
             raise JournalUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 _DURABLE = {

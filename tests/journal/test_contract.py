@@ -197,3 +197,29 @@ async def test_a_closed_journal_says_so(journal: Journal) -> None:
 
 def _with_chain(record: Record, chain: str) -> Record:
     return msgspec.structs.replace(record, chain=chain)
+
+
+@pytest.mark.parametrize("deed", ["last", "append"])
+async def test_a_cancelled_task_ends_at_whatever_step_it_was(journal: Journal, deed: str) -> None:
+    written: list[Record] = []
+
+    async def busy() -> None:
+        while True:
+            if deed == "last":
+                await journal.last()
+            else:
+                records = batch(written[-1] if written else None, 1)
+                written.extend(records)
+                await journal.append(records)
+            await asyncio.sleep(0)
+
+    for steps in range(60):
+        written[:] = [last] if (last := await journal.last()) else []
+        task = asyncio.ensure_future(busy())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        task.cancel()
+        assert done, steps
+        assert task.cancelled()
