@@ -22,6 +22,7 @@ from dispatch.app.parts import journal_url
 from dispatch.app.retention import Removal
 from dispatch.app.sequencer import Commit, Sequencer
 from dispatch.app.settings import Settings, load
+from dispatch.app.showing import Showing
 from dispatch.app.signs import Signs
 from dispatch.app.web_server import WebServer
 from dispatch.contracts.commands import AnyCommand
@@ -67,7 +68,7 @@ class Core:
         self._ground: Ground | None = None
 
     async def start(self) -> None:
-        """Recover, load the region, become the writer, and build the desks."""
+        """Recover from the newest snapshot, load the region, become the writer, build the desks."""
         sequencer, settings = self.sequencer, self.settings
         ground, _ = await asyncio.gather(
             load_ground(settings, sequencer=sequencer, clock=self.clock, protocols=self.protocols),
@@ -77,11 +78,9 @@ class Core:
         epoch = await self.journal.claim_epoch(settings.node)
         self._ground = ground
         self.rooms = ActiveRooms(ground, epoch, each_tick=self._sync)
-        self.hub, self.looking = ground.hub, ground.looking
-        async for record in self.journal.read():
-            self.hub.history.fold(record)
-        self.hub.reset(sequencer.state)
-        self.looking.state = sequencer.state
+        self.hub = ground.hub
+        self._showing = Showing(ground.hub, ground.looking)
+        self._showing.begin_with(sequencer.state)
         self._removal = Removal(settings.recordings_path, lambda: self.hub.history.recordings)
         signs = Signs(ground, journal=self.journal, rooms=lambda: self.rooms)
         self.web = WebServer(
@@ -104,8 +103,7 @@ class Core:
         return found
 
     def _committed(self, commit: Commit) -> None:
-        self.looking.state = commit.after
-        self.hub.publish(commit.records, commit.before, commit.after)
+        self._showing.committed(commit)
         self.rooms.committed(commit)
 
     async def run(self) -> None:
@@ -114,8 +112,13 @@ class Core:
             tasks.create_task(self.sequencer.run(), name="sequencer")
             tasks.create_task(self.rooms.run(self._first), name="desks")
             tasks.create_task(self.web.run(), name="web")
+            tasks.create_task(self._read_history(), name="history")
             tasks.create_task(self._removal.run(), name="retention")
             tasks.create_task(self._say_ready(), name="ready")
+
+    async def _read_history(self) -> None:
+        """Beside: what screens look up of the past must not keep calls waiting."""
+        await self._showing.read_history(lambda after: self.journal.read(after_seq=after))
 
     async def _say_ready(self) -> None:
         """Only when screens, vehicles and hospitals find an open door. A broker that is away is an

@@ -1,4 +1,4 @@
-"""What the screens of half of a pair are shown: history, and never less of it than before."""
+"""What the screens of a core are shown: history, and never less of it than before."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
