@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import pjsua2 as pj
 
-from telephony import orphans
+from telephony import jitter, orphans
 from telephony import worker_messages as wire
 from telephony.orphans import Orphan
 from telephony.sip_message import read_invite
@@ -140,6 +140,7 @@ class Worker:
         config.medConfig.sndAutoCloseTime = -1
         config.medConfig.noVad = True
         config.medConfig.ecTailLen = 0
+        jitter.configure(config.medConfig)
         self._endpoint.libCreate()
         self._endpoint.libInit(config)
         transport = pj.TransportConfig()

@@ -19,6 +19,7 @@ import pytest_asyncio
 from numpy.typing import NDArray
 
 from dispatch.contracts import gateway as gw
+from simulators.bench.windows import dropped
 from simulators.callers import messages as say
 from tests.telephony.harness import (
     Core,
@@ -84,6 +85,22 @@ async def odd() -> AsyncIterator[Odd]:
 
 
 # ---- sound
+
+
+@pytest.mark.soak
+async def test_packets_that_come_late_are_heard_all_the_same(odd: Odd) -> None:
+    with peer(odd.one, "13900000031") as caller:
+        caller.voice.late_every = 110
+        call_ref = await odd.held(caller)
+        await caller.taken()
+        await until(lambda: caller.voice.heard > 0 and caller.voice.seq > 400)
+        await caller.hang_up()
+        await odd.ended(call_ref)
+    sound = odd.one.stereo(await odd.recorded(call_ref))[:, 0]
+    lost, looked = dropped(sound, CALLER_HZ, 7.5)
+    # A buffer that learns from each loss, and forgets in two seconds, loses six.
+    assert looked > 300
+    assert lost < 3
 
 
 def rubbish(good: bytes) -> list[bytes]:
