@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ports import Clock
 from telephony import kamailio, phones
+from telephony.destinations import Destinations
 from telephony.settings import GatewaySettings
 
 RESTART_S = 1.0
-RELOADS_MAX = 5
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
 PHONES_S = 1.0
@@ -30,6 +30,7 @@ class Front:
         self._settings = settings
         self._files = kamailio.write(settings, handover_port, media_port)
         self.control = kamailio.KamailioControl(self._files.control)
+        self.destinations = Destinations(self.control, kamailio.worker_uris(settings))
         self.active = settings.kamailio.active_at_start and not settings.alone_s
         self.phones = phones.PhoneBook(settings.kamailio_path / "phones.json", clock)
         self._up = asyncio.Event()
@@ -78,18 +79,6 @@ class Front:
         else:
             log.info("hung up %d legs of a dead worker", ended)
 
-    async def worker_returned(self) -> None:
-        """A worker died and is back: its place is free again."""
-        for _ in range(RELOADS_MAX):
-            try:
-                await asyncio.to_thread(self.control.reset_loads)
-            except (OSError, BadInput) as error:  # Kamailio allows one reload a second
-                log.info("kamailio does not reload yet: %s", error)
-                await asyncio.sleep(RESTART_S)
-            else:
-                return
-        log.error("kamailio does not reload its workers")
-
     async def _one_life(self) -> None:
         log_path = self._settings.kamailio_path / "kamailio.log"
         if left := await asyncio.to_thread(kamailio.end_left_over, self._files.config):
@@ -104,18 +93,20 @@ class Front:
         self.starts += 1
         try:
             await asyncio.to_thread(self.control.wait_ready, READY_TIMEOUT_S)
+            await self.destinations.began()
             await self.set_active(active=self.active)
             await self._restore_phones()
             self._up.set()
             code = await process.wait()
             log.error("kamailio ended with %s, see %s", code, log_path.name)
-        except OSError as error:
+        except (OSError, BadInput) as error:
             if self.starts == 1:
                 raise  # something is wrong with this machine: say so and end
             log.error("kamailio does not come back, once more: %s", error)  # noqa: TRY400 - no news
         finally:
             self.pid = 0
             self._up.clear()
+            self.destinations.ended()
             await _end(process)
 
     async def _restore_phones(self) -> None:

@@ -19,6 +19,10 @@ import msgspec
 from dispatch.contracts.errors import BadInput
 from telephony.settings import GatewaySettings, KamailioSettings
 
+WORKERS, PEERS = 1, 2
+"""Sets of the dispatcher."""
+INACTIVE, PINGED, NO_NAME_LOOKUP = 1, 8, 16
+"""Flags of a destination."""
 TEMPLATE = Path(__file__).parent / "kamailio.cfg.in"
 DIALOG_CONFIRMED = 4
 WORKER_BYTES_MAX = 2900
@@ -106,21 +110,29 @@ def end_left_over(config: Path) -> int:
 
 
 def dispatcher_list(settings: GatewaySettings) -> str:
-    """Set 1 are the workers, set 2 the peers for calls to the outside. Those are pinged from where
-    they are called from: the inner address reaches nobody beyond this machine, and a peer that is
-    not reached is not called.
+    """The workers, none of them chosen until `Destinations` says so, and the peers for calls to the
+    outside. Those are pinged from where they are called from: the inner address reaches nobody
+    beyond this machine, and a peer that is not reached is not called.
     """
-    front, pool = settings.kamailio, settings.pool
+    front = settings.kamailio
     workers = [
-        f"1 sip:{front.internal_host}:{pool.sip_port_base + i} 0 0 duid=w{i};maxload=1"
-        for i in range(pool.size)
+        f"{WORKERS} {uri} {INACTIVE} 0 duid={name};maxload=1"
+        for name, uri in worker_uris(settings).items()
     ]
     outer = f"udp:{front.listen_host}:{front.listen_port}"
+    count = len(front.peers)
     peers = [
-        f"2 sip:{peer.host}:{peer.port} 16 {len(front.peers) - i} duid=p{i};socket={outer}"
+        f"{PEERS} sip:{peer.host}:{peer.port} {PINGED | NO_NAME_LOOKUP} {count - i}"
+        f" duid=p{i};socket={outer}"
         for i, peer in enumerate(front.peers)
     ]
     return "\n".join([*workers, *peers]) + "\n"
+
+
+def worker_uris(settings: GatewaySettings) -> dict[str, str]:
+    """Where each worker of the pool is called, by its name."""
+    host, pool = settings.kamailio.internal_host, settings.pool
+    return {f"w{i}": f"sip:{host}:{pool.sip_port_base + i}" for i in range(pool.size)}
 
 
 def config(settings: GatewaySettings, files: KamailioFiles) -> str:
@@ -243,11 +255,21 @@ class KamailioControl:
         """Take calls, or answer every INVITE and OPTIONS with 503 and Retry-After."""
         self.call("htable.seti", ["state", "active", 1 if active else 0])
 
-    def reset_loads(self) -> None:
-        """Forget which workers are busy: a dead one's call is never counted down. A worker that is
-        busy all the same says so with 486, and the next one is tried.
-        """
-        self.call("dispatcher.reload", [])
+    def set_destination(self, uri: str, *, chosen: bool) -> None:
+        """Whether this worker is chosen for callers."""
+        self.call("dispatcher.set_state", ["a" if chosen else "i", WORKERS, uri])
+
+    def destinations_chosen(self) -> set[str]:
+        """The workers that are chosen among now, by their URIs."""
+        listed = self.call("dispatcher.list", [])
+        sets = listed.get("RECORDS", []) if isinstance(listed, dict) else []
+        return {
+            target["DEST"]["URI"]
+            for found in sets
+            if found["SET"]["ID"] == WORKERS
+            for target in found["SET"]["TARGETS"]
+            if target["DEST"]["FLAGS"].startswith("A")
+        }
 
     def end_dialogs_of(self, host: str, port: int) -> int:
         """Hang up, on both sides, the conversations of a worker that died; how many there were."""

@@ -14,7 +14,11 @@ from telephony.settings import RTP_PORTS_A_WORKER, GatewaySettings
 RESTART_S_MIN = 0.1
 RESTART_S_MAX = 5.0
 STOP_TIMEOUT_S = 5.0
-READY_TIMEOUT_S = 10.0
+READY_TIMEOUT_S = 30.0
+STARTING_MAX = 8
+"""So many begin at a time: a machine with two cores would be busy with a hundred at once for long,
+and none of them were ready before all are.
+"""
 READY_STEP_S = 0.05
 UNSENT_BYTES_MAX = 1_000_000
 KEEP_ALIVE = b"\r\n\r\n"
@@ -52,6 +56,7 @@ class WorkerSlot:
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
         self.gone.set()
+        self.starting = False
         self.stopping = False
         self.calls = 0
         self.pid = 0
@@ -88,6 +93,7 @@ class Pool:
         self._heard = heard
         self._died = died
         self._closing = False
+        self._starting = asyncio.Semaphore(STARTING_MAX)
         self.first_ready = asyncio.Event()
         self._bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._bell.settimeout(0)
@@ -107,7 +113,7 @@ class Pool:
         wanted = max(1, len(self.slots) - held)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                while sum(slot.ready.is_set() for slot in self.slots.values()) < wanted:  # noqa: ASYNC110 - any of them
+                while self.ready_count < wanted:  # noqa: ASYNC110 - any of them
                     await asyncio.sleep(READY_STEP_S)
         except TimeoutError:
             log.warning("not all workers are ready; going on with those that are")
@@ -118,13 +124,25 @@ class Pool:
         able = [s for s in self.slots.values() if s.ready.is_set() and not s.stopping]
         return [slot.name for slot in reversed(able) if not busy(slot.name)]
 
-    def call_over(self, name: str) -> None:
-        """Count a call; recycle the worker when it has had enough of them."""
+    def able(self, name: str) -> bool:
+        """Whether this worker listens and stays."""
+        slot = self.slots[name]
+        return slot.ready.is_set() and not slot.stopping
+
+    @property
+    def ready_count(self) -> int:
+        """How many listen."""
+        return sum(slot.ready.is_set() for slot in self.slots.values())
+
+    def call_over(self, name: str) -> bool:
+        """Count a call; whether the worker has had enough of them now, and is to be told to stop
+        when no caller comes to it any more.
+        """
         slot = self.slots[name]
         slot.calls += 1
-        if slot.calls >= self._settings.pool.calls_before_recycle and not slot.stopping:
-            slot.stopping = True
-            slot.tell(wire.Stop())
+        enough = slot.calls >= self._settings.pool.calls_before_recycle and not slot.stopping
+        slot.stopping = slot.stopping or enough
+        return enough
 
     async def _keep(self, slot: WorkerSlot) -> None:
         wait_s = RESTART_S_MIN
@@ -135,6 +153,8 @@ class Pool:
             await asyncio.sleep(wait_s)
 
     async def _one_life(self, slot: WorkerSlot) -> bool:
+        await self._starting.acquire()
+        slot.starting = True
         ours, theirs = socket.socketpair()
         process: asyncio.subprocess.Process | None = None
         try:
@@ -154,6 +174,7 @@ class Pool:
         finally:
             was_ready = slot.ready.is_set()
             slot.ready.clear()
+            self._started(slot)
             if slot.writer is not None:
                 slot.writer.close()
                 slot.writer = None
@@ -165,6 +186,12 @@ class Pool:
         if process.returncode:
             log.error("worker %s ended with %s", slot.name, process.returncode)
         return was_ready
+
+    def _started(self, slot: WorkerSlot) -> None:
+        """It listens, or never will: the next may begin."""
+        if slot.starting:
+            slot.starting = False
+            self._starting.release()
 
     async def _hear(
         self, slot: WorkerSlot, reader: asyncio.StreamReader, process: asyncio.subprocess.Process
@@ -182,6 +209,7 @@ class Pool:
                 if isinstance(line, wire.Ready):
                     slot.ready.set()
                     self.first_ready.set()
+                    self._started(slot)
                 self._heard(slot.name, line)
         except TimeoutError:
             log.warning("worker %s is silent; killed", slot.name)

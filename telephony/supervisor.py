@@ -45,6 +45,9 @@ HANG_UP_S_MAX = 0.5
 ORPHANS_S = 0.5
 SYNC_AGAIN_S = 1.0
 LEGS_SETTLE_S = 3.0
+LEAVE_S_MAX = 2.0
+ON_THEIR_WAY_S = 0.2
+"""What Kamailio had sent to a worker before it knew better has arrived by then."""
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +107,7 @@ class Supervisor:
         )
         self._leg_sync = LegSync(self._live)
         self._unsynced = asyncio.Event()
-        self._returned: asyncio.Queue[None] = asyncio.Queue(FRONT_WORK_MAX)
+        self._leaving: asyncio.Queue[str] = asyncio.Queue(len(self.pool.slots))
         self._deaths: asyncio.Queue[_Death] = asyncio.Queue(FRONT_WORK_MAX)
         self._stop = asyncio.Event()
         self._places = WaitingPlaces()
@@ -128,7 +131,7 @@ class Supervisor:
                     tasks.create_task(self.pool.run(), name="pool"),
                     tasks.create_task(self._tick(), name="tick"),
                     tasks.create_task(self._sync(), name="sync"),
-                    tasks.create_task(self._tell_front(), name="front"),
+                    tasks.create_task(self._start_anew(), name="start anew"),
                     tasks.create_task(self._bury(), name="deaths"),
                     tasks.create_task(self._watch_orphans(), name="orphans"),
                     tasks.create_task(self._merger.run(), name="merge"),
@@ -151,19 +154,22 @@ class Supervisor:
     async def _start(self, tasks: asyncio.TaskGroup, running: list[asyncio.Task[None]]) -> None:
         if self.media is not None:
             running.append(tasks.create_task(self.media.run(), name="rtpengine"))
-        await self.pool.most_ready(held=len(self._adopted))
+        await self.pool.first_ready.wait()
         if self.media is not None:
             await self.media.ready()
         if self.front is not None:
             running.append(tasks.create_task(self.front.run(), name="kamailio"))
             await self.front.ready()
+            telling = self.front.destinations.run()
+            running.append(tasks.create_task(telling, name="destinations"))
             running.append(tasks.create_task(self._follow_core(self.front), name="activity"))
             watching = self.front.watch_phones(self._phones_changed)
             running.append(tasks.create_task(watching, name="phones"))
+        await self.pool.most_ready(held=len(self._adopted))
         front = self._settings.kamailio
         sys.stdout.write(
             f"ready sip:120@{front.listen_host}:{front.listen_port} link={self._settings.link}"
-            f" workers={len(self.pool.slots)}\n"
+            f" workers={self.pool.ready_count}\n"
         )
         sys.stdout.flush()
 
@@ -189,14 +195,21 @@ class Supervisor:
             self._report(report)
         if isinstance(line, wire.SeatLost) and line.seat_id == wire.RING_GROUP:
             self._ring_group.in_vain(line.call_ref, now_ms)
-        if isinstance(line, wire.Ready) and self.pool.slots[worker].starts > 1:
-            self._worker_returned()
         if isinstance(line, wire.Closed):
-            self.pool.call_over(worker)
+            if self.pool.call_over(worker):
+                self._leaving.put_nowait(worker)
             cuts = self._leg_sync.cuts_of(line.call_ref)
             if cuts is None and line.unrecorded:
                 cuts = {}
             self._merger.later(line.call_ref, cuts=cuts)
+        if not isinstance(line, wire.Alive):
+            self._choose(worker)
+
+    def _choose(self, worker: str) -> None:
+        """Callers are given to a worker while it is ready and free."""
+        if self.front is not None:
+            free = self.pool.able(worker) and not self.book.busy(worker)
+            self.front.destinations.want(worker, chosen=free)
 
     def _phones_changed(self, changes: PhoneChanges) -> None:
         at_ms = self._clock.now_ms()
@@ -220,6 +233,7 @@ class Supervisor:
 
     def _died(self, worker: str) -> None:
         self.handover.died(worker)
+        self._choose(worker)
         call_ref, reports = self.book.worker_died(worker, self._clock.now_ms())
         if not call_ref:
             return
@@ -280,18 +294,17 @@ class Supervisor:
         for report in death.reports:
             self._report(report)
 
-    async def _tell_front(self) -> None:
-        while self.front is not None:
-            await self._returned.get()
-            await self.front.worker_returned()
-
-    def _worker_returned(self) -> None:
-        if self.front is None:
-            return
-        try:
-            self._returned.put_nowait(None)
-        except asyncio.QueueFull:
-            log.warning("kamailio has too much to do; a worker that is back waits for its reload")
+    async def _start_anew(self) -> None:
+        """Workers that have had enough calls leave one after another, when no caller comes to them
+        any more: an INVITE to one that is leaving would be lost.
+        """
+        while True:
+            worker = await self._leaving.get()
+            if self.front is not None:
+                if not await self.front.destinations.told(worker, LEAVE_S_MAX):
+                    log.warning("kamailio does not answer; worker %s leaves all the same", worker)
+                await asyncio.sleep(ON_THEIR_WAY_S)
+            self.pool.slots[worker].tell(wire.Stop())
 
     async def _follow_core(self, front: Front) -> None:
         """Open or close the front as the core comes and goes; said again until it is done."""
@@ -347,6 +360,7 @@ class Supervisor:
             self._do(todo)
 
     def _do(self, todo: ToDo) -> None:
+        self._choose(todo.worker)
         if not self.pool.slots[todo.worker].tell(todo.line):
             log.error("worker %s is gone; its call will be reported as ended", todo.worker)
 

@@ -132,6 +132,7 @@ async def test_who_gives_up_while_it_rings_leaves_his_worker_free() -> None:
     async with bench(1, bridge=False) as (made, board):
         loop = asyncio.get_running_loop()
         server = f"127.0.0.1:{made.kamailio.listen_port}"
+        control = KamailioControl(made.kamailio_path / "ctl")
         transport, callers = await loop.create_datagram_endpoint(
             lambda: ShortCallers(server), local_addr=("127.0.0.1", 0)
         )
@@ -142,6 +143,7 @@ async def test_who_gives_up_while_it_rings_leaves_his_worker_free() -> None:
                 await until(lambda who=number: who in callers.rang_ms or who in callers.refused)
                 callers.leave(number)
                 await until(lambda n=n: board.ended == n)
+                await until(lambda: len(control.destinations_chosen()) == 1)
         finally:
             transport.close()
         assert not callers.refused

@@ -54,7 +54,7 @@ async def test_a_worker_that_rests_is_woken_by_an_order() -> None:
         )
         await core.link.order(place)
         await phone.expect(say.Incoming)
-        assert ticks(one, "w0")
+        await until(lambda: ticks(one, "w0"))
 
 
 async def test_a_worker_does_not_carry_the_libraries_of_its_supervisor() -> None:
