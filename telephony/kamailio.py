@@ -132,7 +132,7 @@ def dispatcher_list(settings: GatewaySettings) -> str:
 def worker_uris(settings: GatewaySettings) -> dict[str, str]:
     """Where each worker of the pool is called, by its name."""
     host, pool = settings.kamailio.internal_host, settings.pool
-    return {f"w{i}": f"sip:{host}:{pool.sip_port_base + i}" for i in range(pool.size)}
+    return {f"w{i}": f"sip:{host}:{pool.sip_port_base + i}" for i in range(pool.processes)}
 
 
 def config(settings: GatewaySettings, files: KamailioFiles) -> str:

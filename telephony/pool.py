@@ -97,7 +97,7 @@ class Pool:
         self.first_ready = asyncio.Event()
         self._bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._bell.settimeout(0)
-        slots = (WorkerSlot(i, settings, self._bell) for i in range(settings.pool.size))
+        slots = (WorkerSlot(i, settings, self._bell) for i in range(settings.pool.processes))
         self.slots = {slot.name: slot for slot in slots}
 
     async def run(self) -> None:

@@ -128,9 +128,13 @@ class KamailioSettings(Part, frozen=True):
 
 
 class PoolSettings(Part, frozen=True):
-    """The workers: one emergency call each. `size` is the most calls at once."""
+    """The workers: one emergency call each. `size` is how many calls are always carried at once;
+    `spares` more stand warm for workers that are not free though their call is over: its files are
+    still being closed, for up to a second, or the worker is started anew.
+    """
 
     size: Count = 8
+    spares: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     sip_port_base: Port = 5100
     rtp_port_base: Port = 20000
     rtp_host: str = ""
@@ -141,6 +145,11 @@ class PoolSettings(Part, frozen=True):
     seat_silent_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 4.0
     caller_silent_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 20.0
     place_answer_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=180)] = 60.0
+
+    @property
+    def processes(self) -> int:
+        """How many workers there are."""
+        return self.size + self.spares
 
 
 class RingSeat(Part, frozen=True):
@@ -284,11 +293,11 @@ def check(settings: GatewaySettings) -> None:
             raise BadInput(f"kamailio.sources[{i}].cidr", str(error), mend="a.b.c.d/n") from error
     if len({phone.user for phone in front.phones}) != len(front.phones):
         raise BadInput("kamailio.phones", "a user appears twice", mend="name each phone once")
-    if pool.sip_port_base + pool.size > 65535:
+    if pool.sip_port_base + pool.processes > 65535:
         raise BadInput("pool.sip_port_base", "ports run past 65535", mend="lower base or size")
-    if pool.rtp_port_base + pool.size * RTP_PORTS_A_WORKER > 65535:
+    if pool.rtp_port_base + pool.processes * RTP_PORTS_A_WORKER > 65535:
         raise BadInput("pool.rtp_port_base", "ports run past 65535", mend="lower base or size")
-    taken = range(pool.sip_port_base, pool.sip_port_base + pool.size)
+    taken = range(pool.sip_port_base, pool.sip_port_base + pool.processes)
     for field, port in (("listen_port", front.listen_port), ("internal_port", front.internal_port)):
         if port in taken:
             raise BadInput(f"kamailio.{field}", "inside the workers' ports", mend="move it")

@@ -94,7 +94,7 @@ def settled(settings: Settings) -> Settings:
         taken.add(found)
         return found
 
-    workers = liked.sip.workers
+    workers = liked.sip.workers + liked.sip.spares
     browser = replace(
         liked.sip.browser,
         enabled=settings.sip.browser.enabled,
@@ -271,6 +271,7 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         ),
         pool=PoolSettings(
             size=sip.workers,
+            spares=sip.spares,
             sip_port_base=sip.worker_port_base,
             rtp_port_base=sip.rtp_port_base,
             rtp_host=sip.rtp_host,

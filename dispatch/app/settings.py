@@ -87,7 +87,9 @@ class RingGroupPart(Part, frozen=True):
 
 
 class SipPart(Part, frozen=True):
-    """Where trunks and phones send; `workers` is the most calls at once."""
+    """Where trunks and phones send; `workers` is how many calls are carried at once, `spares` more
+    stand warm for workers that still close a call's files or are started anew.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 5060
@@ -95,6 +97,7 @@ class SipPart(Part, frozen=True):
     worker_port_base: Port = 5100
     rtp_port_base: Port = 20000
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
+    spares: Annotated[int, msgspec.Meta(ge=0, le=64)] = 2
     sources: tuple[str, ...] = ("127.0.0.1/32",)
     """Networks that may send emergency calls."""
     peers: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ from simulators.bench.processes import MARK, marked
 READY_S = 90.0
 STOP_S = 40.0
 WEB, MQTT, SIP, SIP_INTERNAL, PEER, FEED, BROWSER = 0, 1, 2, 3, 4, 5, 6
-PORTS_A_MACHINE = 400
+PORTS_A_MACHINE = 600
 SOCKET_PATH_BYTES_MAX = 100
 
 
@@ -74,12 +74,20 @@ class Machine(Addresses):
     """`async with Machine(folder) as machine`: up, with nobody dialling, until the block ends."""
 
     def __init__(
-        self, data: Path, *, rng: random.Random, region: Path | None = None, options: Sequence[str]
+        self,
+        data: Path,
+        *,
+        rng: random.Random,
+        region: Path | None = None,
+        options: Sequence[str],
+        workers: int = 0,
     ) -> None:
+        """`workers` is how many there are instead of the settings' own."""
         self._data = data
         self._rng = rng
         self._region = region
         self._options = tuple(options)
+        self._workers = workers
         self._mark = f"{data}:{rng.getrandbits(64):x}"
         self._process: asyncio.subprocess.Process | None = None
         self.settings = demo_settings(data)
@@ -197,6 +205,7 @@ class Machine(Addresses):
         """Ports far from anybody's, so that machines started side by side do not race for one."""
         base = free_block(self._rng)
         asked = self.settings
+        most = (PORTS_A_MACHINE - 200) // RTP_PORTS_A_WORKER
         return replace(
             asked,
             secret=f"{self._rng.getrandbits(192):048x}",
@@ -211,7 +220,7 @@ class Machine(Addresses):
                 browser=replace(asked.sip.browser, port=base + BROWSER, media_port_base=base + 120),
                 worker_port_base=base + 50,
                 rtp_port_base=base + 200,
-                workers=min(asked.sip.workers, (PORTS_A_MACHINE - 200) // RTP_PORTS_A_WORKER),
+                workers=min(self._workers or asked.sip.workers, most - asked.sip.spares),
             ),
         )
 

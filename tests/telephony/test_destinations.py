@@ -6,11 +6,13 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from dispatch.contracts import gateway as gw
 from dispatch.contracts.errors import BadInput
 from telephony.destinations import Destinations
 from telephony.kamailio import KamailioControl
-from tests.telephony.harness import Gateway, connected, gateway, until
+from tests.telephony.harness import Gateway, connected, gateway, running, settings, until
 from tests.telephony.sip_wire import SDP, Udp, request
 
 URIS = {"w0": "sip:127.0.0.1:1", "w1": "sip:127.0.0.1:2"}
@@ -20,7 +22,9 @@ def chosen(one: Gateway) -> set[str]:
     """By name."""
     first = one.settings.pool.sip_port_base
     uris = one.control.destinations_chosen()
-    return {f"w{i}" for i in range(one.settings.pool.size) if f"sip:127.0.0.1:{first + i}" in uris}
+    return {
+        f"w{i}" for i in range(one.settings.pool.processes) if f"sip:127.0.0.1:{first + i}" in uris
+    }
 
 
 async def becomes(one: Gateway, wanted: set[str]) -> None:
@@ -58,6 +62,27 @@ async def test_only_workers_that_are_ready_and_free_are_chosen() -> None:
             await becomes(one, free)  # the new Kamailio knows who is busy
             await core.release(offered.call_ref)
         await becomes(one, {"w0", "w1", "w2"})
+
+
+async def test_a_spare_takes_the_next_call_while_a_worker_closes_the_files_of_the_last(
+    tmp_path: Path,
+) -> None:
+    made = settings(tmp_path, workers=2)
+    made = msgspec.structs.replace(made, pool=msgspec.structs.replace(made.pool, size=1, spares=1))
+    async with running(made) as one, connected(made) as core:
+        with Udp(("127.0.0.1", made.kamailio.listen_port)) as trunk:
+            for _ in range(2):
+                seen = len(core.reports)
+                answer = await trunk.ask(request("INVITE", body=SDP))
+                while not answer.startswith(b"SIP/2.0 180"):
+                    assert answer.startswith(b"SIP/2.0 1"), answer
+                    answer = await trunk.answer()
+                offered = await core.expect(gw.Offered, lambda r, n=seen: r in core.reports[n:])
+                await core.hold(offered.call_ref)
+                assert (await trunk.final(b"")).startswith(b"SIP/2.0 200")
+                await core.release(offered.call_ref)
+                await core.expect(gw.Ended, lambda r, o=offered: r.call_ref == o.call_ref)
+        await becomes(one, {"w0", "w1"})
 
 
 async def test_a_worker_that_answers_too_late_is_left_out_until_it_is_there_again() -> None:
