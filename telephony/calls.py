@@ -83,7 +83,7 @@ class CallBook:
             case wire.SeatLost():
                 return [] if line.seat_id == wire.RING_GROUP else [_seat_lost(line)]
             case wire.NotPlaced():
-                return self._not_placed(line.call_ref, line.at_ms, line.sip_code, line.reason)
+                return self._not_placed(line)
             case (
                 wire.PartyUp()
                 | wire.PartyGone()
@@ -94,7 +94,7 @@ class CallBook:
             ):
                 return [_talk_report(line)]
             case wire.Over():
-                return self._over(line.call_ref, line.at_ms, line.by, line.sip_code)
+                return self._over(line)
             case wire.Closed():
                 self._calls.pop(line.call_ref, None)
                 return []
@@ -145,32 +145,52 @@ class CallBook:
         entry.placed = None
         return [offered, connected]
 
-    def adopted_over(self, call_ref: str, at_ms: int, by: str, sip_code: int) -> list[gw.Report]:
+    def adopted_over(self, line: wire.Over) -> list[gw.Report]:
         """An adopted conversation has ended."""
-        reports = self._over(call_ref, at_ms, by, sip_code)
-        self._calls.pop(call_ref, None)
+        reports = self._over(line)
+        self._calls.pop(line.call_ref, None)
         return reports
 
-    def _over(self, call_ref: str, at_ms: int, by: str, sip_code: int) -> list[gw.Report]:
-        entry = self._calls.get(call_ref)
+    def _over(self, line: wire.Over) -> list[gw.Report]:
+        entry = self._calls.get(line.call_ref)
         if entry is None or entry.over:
             return []
         entry.over = True
-        return [gw.Ended(seq=0, at_ms=at_ms, call_ref=CallRef(call_ref), by=by, sip_code=sip_code)]
+        return [
+            gw.Ended(
+                seq=0,
+                at_ms=line.at_ms,
+                call_ref=CallRef(line.call_ref),
+                by=line.by,
+                sip_code=line.sip_code,
+                q850=line.q850,
+            )
+        ]
 
-    def _not_placed(self, call_ref: str, at_ms: int, sip_code: int, reason: str) -> list[gw.Report]:
-        entry = self._calls.get(call_ref)
+    def _not_placed(self, line: wire.NotPlaced) -> list[gw.Report]:
+        entry = self._calls.get(line.call_ref)
         if entry is None or entry.placed is None:
-            return self._over(call_ref, at_ms, "system", sip_code)
+            return self._over(
+                wire.Over(
+                    at_ms=line.at_ms,
+                    call_ref=line.call_ref,
+                    by="system",
+                    sip_code=line.sip_code,
+                    q850=line.q850,
+                )
+            )
         order, entry.placed, entry.over = entry.placed, None, True
-        return [_place_failed(order, at_ms, sip_code, reason)]
+        return [_place_failed(order, line)]
 
     def worker_died(self, worker: str, at_ms: int) -> tuple[str, list[gw.Report]]:
         """Its call, or empty, and what the core must learn: the call is over, by the system."""
         call_ref = self.call_of(worker)
         if not call_ref:
             return "", []
-        reports = self._not_placed(call_ref, at_ms, 500, "the worker died")
+        died = wire.NotPlaced(
+            at_ms=at_ms, call_ref=call_ref, sip_code=500, reason="the worker died"
+        )
+        reports = self._not_placed(died)
         self._calls.pop(call_ref, None)
         return call_ref, reports
 
@@ -204,7 +224,10 @@ class CallBook:
         self, order: gw.OrderPlace, idle: Sequence[str], *, at_ms: int, now_ms: int
     ) -> tuple[ToDo | None, list[gw.Report]]:
         if not idle:
-            return None, [_place_failed(order, at_ms, 503, "no worker is free")]
+            none = wire.NotPlaced(
+                at_ms=at_ms, call_ref=order.call_ref, sip_code=503, reason="no worker is free"
+            )
+            return None, [_place_failed(order, none)]
         self._placed += 1
         call_ref = order.call_ref or f"{self._gateway_id}-{at_ms}-p{self._placed}"
         self._calls[call_ref] = Entry(
@@ -280,6 +303,7 @@ def _seat_lost(line: wire.SeatLost) -> gw.SeatFailed | gw.ForwardFailed:
             partner_id=PartnerId(line.seat_id.removeprefix(wire.PARTNER)),
             sip_code=line.sip_code,
             reason=line.reason,
+            q850=line.q850,
         )
     return gw.SeatFailed(
         seq=0,
@@ -288,6 +312,7 @@ def _seat_lost(line: wire.SeatLost) -> gw.SeatFailed | gw.ForwardFailed:
         seat_id=SeatId(line.seat_id),
         sip_code=line.sip_code,
         reason=line.reason,
+        q850=line.q850,
     )
 
 
@@ -311,6 +336,7 @@ def _talk_report(
                 party_id=line.party_id,
                 sip_code=line.sip_code,
                 reason=line.reason,
+                q850=line.q850,
             )
         case wire.Digit():
             return gw.DigitPressed(seq=0, at_ms=line.at_ms, call_ref=call_ref, digit=line.digit)
@@ -323,6 +349,7 @@ def _talk_report(
                 dead=line.dead,
                 sip_code=line.sip_code,
                 reason=line.reason,
+                q850=line.q850,
             )
         case wire.PhoneHeld():
             return gw.PhoneHeld(seq=0, at_ms=line.at_ms, call_ref=call_ref, held=line.held)
@@ -332,13 +359,14 @@ def _talk_report(
             assert_never(line)
 
 
-def _place_failed(order: gw.OrderPlace, at_ms: int, sip_code: int, reason: str) -> gw.PlaceFailed:
+def _place_failed(order: gw.OrderPlace, line: wire.NotPlaced) -> gw.PlaceFailed:
     return gw.PlaceFailed(
         seq=0,
-        at_ms=at_ms,
+        at_ms=line.at_ms,
         callback_of=CallId(order.callback_of),
         seat_id=order.seat_id,
-        sip_code=sip_code,
-        reason=reason,
+        sip_code=line.sip_code,
+        reason=line.reason,
+        q850=line.q850,
         call_ref=order.call_ref,
     )

@@ -17,6 +17,7 @@ class Orphan(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     by: str = ""
     sip_code: int = 0
+    q850: int = 0
 
 
 def note(live_dir: Path, orphan: Orphan) -> None:

@@ -267,10 +267,14 @@ class Supervisor:
             for orphan in orphans.found(self._live):
                 if not orphan.by:
                     continue
-                at_ms = self._clock.now_ms()
-                for report in self.book.adopted_over(
-                    orphan.call_ref, at_ms, orphan.by, orphan.sip_code
-                ):
+                over = wire.Over(
+                    at_ms=self._clock.now_ms(),
+                    call_ref=orphan.call_ref,
+                    by=orphan.by,
+                    sip_code=orphan.sip_code,
+                    q850=orphan.q850,
+                )
+                for report in self.book.adopted_over(over):
                     self._report(report)
                 orphans.forget(self._live, orphan.call_ref)
                 self._merger.later(orphan.call_ref)

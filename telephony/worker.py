@@ -255,6 +255,7 @@ class Worker:
                 pid=os.getpid(),
                 by=message.by,
                 sip_code=message.sip_code,
+                q850=message.q850,
             )
             self._leave_word(over)
 

@@ -10,8 +10,10 @@ from typing import assert_never
 
 import pjsua2 as pj
 
+from dispatch.contracts.causes import NORMAL_CLEARING
 from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import worker_messages as wire
+from telephony.reasons import CLEARED, ELSEWHERE, FAILED, NO_ANSWER, NOT_ANSWERED, Cause
 from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
 from telephony.worker_mixer import Mixer
 from telephony.worker_parties import Parties
@@ -103,7 +105,7 @@ class EmergencyCall:
             case wire.AddParty() if self._stage is Stage.JOINED:
                 self._parties.add(order, self.number, room=self._legs() < LEGS_MAX)
             case wire.AddParty():
-                self._told.party_gone(order.party_id, 488, "the call is not joined")
+                self._told.party_gone(order.party_id, Cause(488, "the call is not joined"))
             case wire.PartyMode():
                 self._parties.set_mode(order.party_id, order.mode)
             case wire.DropParty():
@@ -123,7 +125,7 @@ class EmergencyCall:
         promoted = self._parties.promote(order.party_id)
         if promoted is None and self._caller is not None and self._seat is None:
             self._seat_id = order.seat_id
-            self._seat_left(0, "left before it could take over")
+            self._seat_left(Cause(0, "left before it could take over"))
         if promoted is None or self._stage is not Stage.JOINED:
             return
         old, (self._seat, self._phone) = self._seat, promoted
@@ -136,8 +138,8 @@ class EmergencyCall:
             self._leave(old)
 
     def _legs(self) -> int:
-        present = [leg for leg in (self._caller, self._seat) if leg is not None]
-        return len(present) + len(self._leaving) + len(self._parties)
+        present = sum(leg is not None for leg in (self._caller, self._seat))
+        return present + len(self._leaving) + len(self._parties)
 
     def bridge(self, order: wire.Bridge) -> None:
         """Answer, and dial a seat; a call that is joined moves to the new seat when it answers."""
@@ -148,11 +150,11 @@ class EmergencyCall:
         if self._stage is not Stage.JOINED and self._seat is not None:
             self._leave(self._seat)
             self._seat = None
-        targets, seat_id, caller = self._targets, order.seat_id, self.number
         if order.uri:
-            self._dial_seat(targets.partner(seat_id, order.uri, caller=caller))
+            target = self._targets.partner(order.seat_id, order.uri, caller=self.number)
         else:
-            self._dial_seat(targets.seat(seat_id, order.phone, caller=caller))
+            target = self._targets.seat(order.seat_id, order.phone, caller=self.number)
+        self._dial_seat(target)
 
     def ring(self, order: wire.Ring) -> None:
         """Ring a group of phones for a caller who hears the announcement, until one answers."""
@@ -179,11 +181,11 @@ class EmergencyCall:
             self._mixer.forget(SEAT)
             self._leave(seat)
             gone = self._seat_left if self._stage is Stage.JOINED else self._seat_failed
-            gone(480, "the phone is gone")
+            gone(Cause(480, "the phone is gone"))
 
     def release(self, by: str) -> None:
         """End both sides."""
-        self._finish(by, 0)
+        self._finish(by, Cause(q850=NORMAL_CLEARING if by == SEAT else 0))
 
     # ---- what the legs say
 
@@ -215,7 +217,7 @@ class EmergencyCall:
         self.files.again(self._caller, self._seat)
         here = self._stage is Stage.JOINED and not self._phone.endswith(BROWSER_PHONE)
         if not self._watch.look(self._seat if here else None, self._caller, self._now_ms()):
-            self._finish("system", NO_SOUND)
+            self._finish("system", Cause(NO_SOUND))
         if self._parties.late(self._now_ms()):
             self._remix()
             self._parties.hang_up()
@@ -224,10 +226,10 @@ class EmergencyCall:
         self._deadline_ms = None
         if self._stage is Stage.DIALLING_SEAT and self._seat is not None:
             seat, self._seat = self._seat, None
-            self._leave(seat)
-            self._seat_failed(408, "no answer")
+            self._leave(seat, NOT_ANSWERED)
+            self._seat_failed(Cause(408, "no answer", NO_ANSWER))
         elif self._stage is Stage.DIALLING_NUMBER:
-            self._not_placed(408, "no answer")
+            self._not_placed(Cause(408, "no answer", NO_ANSWER))
 
     def owns(self, leg: Leg) -> bool:
         return leg in {self._caller, self._seat, *self._leaving} or self._parties.owns(leg)
@@ -280,11 +282,11 @@ class EmergencyCall:
 
     def _on_silent(self, leg: Leg, sip_code: int) -> None:
         if leg is self._caller:
-            self._finish(CALLER, sip_code)
+            self._finish(CALLER, Cause(sip_code))
         elif leg is self._seat:
             self._seat = None
             self._leave(leg)
-            self._seat_left(sip_code, "the phone is silent and does not answer")
+            self._seat_left(Cause(sip_code, "the phone is silent and does not answer"))
 
     def _on_digit(self, leg: Leg, digit: str) -> None:
         if leg is self._caller:
@@ -305,7 +307,7 @@ class EmergencyCall:
             self._leave(old)
         if fault := self._dial(leg, target):
             self._seat = None
-            self._seat_failed(500, fault)
+            self._seat_failed(Cause(500, fault))
 
     def _dial(self, leg: Leg, target: Target) -> str:
         """Start a leg; what went wrong, or empty."""
@@ -320,11 +322,10 @@ class EmergencyCall:
 
     def _dial_number(self) -> None:
         self._stage = Stage.DIALLING_NUMBER
-        leg = Leg(self._account, self._events, CALLER)
-        self._caller = leg
+        self._caller = leg = Leg(self._account, self._events, CALLER)
         if fault := self._dial(leg, self._targets.number(self.number)):
             self._caller = None
-            self._not_placed(500, fault)
+            self._not_placed(Cause(500, fault))
 
     def _on_media(self, leg: Leg) -> None:
         party = self._parties.of(leg)
@@ -382,67 +383,68 @@ class EmergencyCall:
             self._caller = None
             self._mixer.forget(CALLER)
             if self._placing:
-                self._not_placed(event.sip_code, event.reason)
+                self._not_placed(event.cause)
             else:
-                self._finish(CALLER, event.sip_code)
+                self._finish(CALLER, event.cause)
         elif leg is self._seat:
             self._seat = None
             self._mixer.forget(SEAT)
             if self._stage is Stage.DIALLING_SEAT:
-                self._seat_failed(event.sip_code, event.reason)
+                self._seat_failed(event.cause)
             elif self._stage is Stage.DIALLING_NUMBER:
-                self._not_placed(event.sip_code, "the seat hung up")
+                self._not_placed(Cause(event.sip_code, "the seat hung up", event.q850))
             elif self._stage is Stage.JOINED:
-                self._seat_left(event.sip_code, event.reason)
+                self._seat_left(event.cause)
 
-    def _seat_left(self, sip_code: int, reason: str) -> None:
+    def _seat_left(self, cause: Cause) -> None:
         """Who hangs up ends the call, except to others who talk with the caller. A phone that died
         ends nothing: the caller waits for the next seat, unless somebody is with him.
         """
-        dead = sip_code >= DEAD_CODE_MIN
+        dead = cause.sip_code >= DEAD_CODE_MIN
         others = self._parties.talking()
         outside = not self._seat_id or self._seat_id.startswith(wire.PARTNER)
         if self._caller is None or outside or not (dead or others):
-            self._finish(SEAT, sip_code)
+            self._finish(SEAT, cause)
             return
         self._plain()
         self._mixer.forget(SEAT)
-        self._told.seat_left(self._seat_id, sip_code, reason, dead=dead)
+        self._told.seat_left(self._seat_id, cause, dead=dead)
         if others:
             self._remix()
         else:
             self._alone()
 
-    def _seat_failed(self, sip_code: int, reason: str) -> None:
+    def _seat_failed(self, cause: Cause) -> None:
         self._deadline_ms = None
         if self._placing:
-            self._not_placed(sip_code, reason)
+            self._not_placed(cause)
             return
         self._mixer.plain()
         self._announce()
-        self._told.seat_lost(self._seat_id, sip_code, reason)
+        self._told.seat_lost(self._seat_id, cause)
 
-    def _not_placed(self, sip_code: int, reason: str) -> None:
-        self._told.not_placed(sip_code, reason)
-        self._end_legs(0)
+    def _not_placed(self, cause: Cause) -> None:
+        self._told.not_placed(cause)
+        self._end_legs(0, SEAT)
 
-    def _finish(self, by: str, sip_code: int) -> None:
+    def _finish(self, by: str, cause: Cause) -> None:
         if self._placing and not self._told.over:
-            self._not_placed(sip_code or 487, "released")
+            self._not_placed(cause if cause.sip_code else Cause(487, "released"))
             return
-        self._told.ended(by, sip_code)
-        self._end_legs(603 if self._stage is Stage.RINGING else 0)
+        self._told.ended(by, cause)
+        self._end_legs(603 if self._stage is Stage.RINGING else 0, by)
 
-    def _end_legs(self, sip_code: int) -> None:
+    def _end_legs(self, sip_code: int, by: str) -> None:
         self._stage = Stage.ENDING
         self._deadline_ms = None
         self._mixer.stop()
         self._parties.end()
         for leg in (self._caller, self._seat):
             if leg is not None:
-                leg.end(sip_code if leg.side == CALLER else 0)
+                why = CLEARED if by in {CALLER, SEAT} else FAILED
+                leg.end(sip_code if leg.side == CALLER else 0, why)
 
-    def _leave(self, leg: Leg) -> None:
+    def _leave(self, leg: Leg, unanswered: str = ELSEWHERE) -> None:
         if not leg.gone:
             self._leaving.append(leg)
-            leg.end()
+            leg.end(why=CLEARED if leg.confirmed else unanswered)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pjsua2 as pj
 
+from telephony.reasons import Cause, said
 from telephony.worker_recorder import recorder
 
 CALLER = "caller"
@@ -30,6 +31,12 @@ class LegEvent(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     sip_code: int = 0
     reason: str = ""
+    q850: int = 0
+    """What the peer's Reason header said, or 0."""
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(self.sip_code, self.reason, self.q850)
 
 
 class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
@@ -52,6 +59,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         """Which phone of a ring group has answered."""
         self.on_hold = False
         """Put on hold by the phone's own key."""
+        self._said = Cause()
+        """What the other side's CANCEL or BYE gave as its reason."""
 
     # ---- PJSUA2's callbacks
 
@@ -62,6 +71,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             if state == pj.PJSIP_INV_STATE_CONNECTING:
                 found = ANSWERED_BY.search(prm.e.body.tsxState.src.rdata.wholeMsg or "")
                 self.answered_by = found.group(1) if found else ""
+            if state == pj.PJSIP_INV_STATE_DISCONNECTED:
+                self._hear_why(prm.e)
         except pj.Error as error:
             state, code, reason = pj.PJSIP_INV_STATE_DISCONNECTED, 500, str(error)
         if state == pj.PJSIP_INV_STATE_CONFIRMED:
@@ -71,8 +82,15 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             self._events.append(LegEvent(leg=self, what="ringing"))
         elif state == pj.PJSIP_INV_STATE_DISCONNECTED and not self.gone:
             self.gone = True
+            why = self._said
             self._events.append(
-                LegEvent(leg=self, what="disconnected", sip_code=code, reason=reason)
+                LegEvent(
+                    leg=self,
+                    what="disconnected",
+                    sip_code=code,
+                    reason=why.reason or reason,
+                    q850=why.q850,
+                )
             )
 
     def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:
@@ -111,12 +129,20 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
         try:
             tsx = prm.e.body.tsxState.tsx
+            if tsx.method == "CANCEL" and tsx.role == pj.PJSIP_ROLE_UAS:
+                self._hear_why(prm.e)  # what ends the call then is our own 487
             if tsx.method == "OPTIONS" and tsx.role == pj.PJSIP_ROLE_UAC and tsx.statusCode >= 200:
                 self._events.append(LegEvent(leg=self, what="asked", sip_code=tsx.statusCode))
         except Exception as error:  # noqa: BLE001 - nothing may cross into PJSIP
             self._events.append(LegEvent(leg=self, what="fault", reason=repr(error)))
 
     # ---- ours
+
+    def _hear_why(self, event: pj.SipEvent) -> None:
+        """Read the Reason header of what ended the leg, where it came from the other side."""
+        state = event.body.tsxState
+        if event.type == pj.PJSIP_EVENT_TSX_STATE and state.type == pj.PJSIP_EVENT_RX_MSG:
+            self._said = said(state.src.rdata.wholeMsg or "")
 
     def ask(self) -> bool:
         """Ask the phone whether it is there (OPTIONS); the answer comes as `asked`."""
@@ -142,25 +168,21 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             pj.Error: it could not even be started.
         """
         parameters = pj.CallOpParam(True)  # noqa: FBT003 - PJSUA2's "use default call settings"
-        options = pj.SipTxOption()
+        options = _with_headers(headers)
         options.localUri = local_uri
-        vector = pj.SipHeaderVector()
-        for name, value in headers.items():
-            header = pj.SipHeader()
-            header.hName, header.hValue = name, value
-            vector.append(header)
-        options.headers = vector
         parameters.txOption = options
         self.makeCall(uri, parameters)
 
-    def end(self, sip_code: int = 0) -> None:
-        """Hang up; harmless when it is over."""
+    def end(self, sip_code: int = 0, why: str = "") -> None:
+        """Hang up, with `why` as the Reason header; harmless when it is over."""
         if self.gone or self.hanging_up:
             return
         self.hanging_up = True
         parameters = pj.CallOpParam()
         if sip_code:
             parameters.statusCode = sip_code
+        if why:
+            parameters.txOption = _with_headers({"Reason": why})
         try:
             self.hangup(parameters)
         except pj.Error as error:
@@ -208,3 +230,14 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         """Close the recording; the file's header is whole after this."""
         self.media = None
         self.recorder = None
+
+
+def _with_headers(headers: dict[str, str]) -> pj.SipTxOption:
+    vector = pj.SipHeaderVector()
+    for name, value in headers.items():
+        header = pj.SipHeader()
+        header.hName, header.hValue = name, value
+        vector.append(header)
+    options = pj.SipTxOption()
+    options.headers = vector
+    return options

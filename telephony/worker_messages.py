@@ -188,6 +188,7 @@ class SeatLost(Line, frozen=True, tag="seat_lost"):
     seat_id: str
     sip_code: int
     reason: str = ""
+    q850: int = 0
 
 
 class SeatLeft(Line, frozen=True, tag="seat_left"):
@@ -201,6 +202,7 @@ class SeatLeft(Line, frozen=True, tag="seat_left"):
     dead: bool
     sip_code: int
     reason: str = ""
+    q850: int = 0
 
 
 class PhoneHeld(Line, frozen=True, tag="phone_held"):
@@ -226,6 +228,7 @@ class NotPlaced(Line, frozen=True, tag="not_placed"):
     call_ref: str
     sip_code: int
     reason: str = ""
+    q850: int = 0
 
 
 class Over(Line, frozen=True, tag="over"):
@@ -235,6 +238,7 @@ class Over(Line, frozen=True, tag="over"):
     call_ref: str
     by: str
     sip_code: int = 0
+    q850: int = 0
 
 
 class Closed(Line, frozen=True, tag="closed"):
@@ -261,6 +265,7 @@ class PartyGone(Line, frozen=True, tag="party_gone"):
     party_id: str
     sip_code: int
     reason: str = ""
+    q850: int = 0
 
 
 class Digit(Line, frozen=True, tag="digit"):

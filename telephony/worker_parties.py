@@ -9,10 +9,14 @@ from pathlib import Path
 import msgspec
 import pjsua2 as pj
 
+from dispatch.contracts.causes import NORMAL_CLEARING
 from telephony import mixing
 from telephony import worker_messages as wire
+from telephony.reasons import CLEARED, NO_ANSWER, NOT_ANSWERED, Cause
 from telephony.worker_legs import PARTY, Leg, LegEvent
 from telephony.worker_targets import Targets
+
+LET_GO = Cause(0, "let go", NORMAL_CLEARING)
 
 
 class Party(msgspec.Struct, kw_only=True):
@@ -95,10 +99,10 @@ class Parties:
         if order.party_id in self._parties:
             return
         if not room:
-            self._gone(order.party_id, 486, "four legs are up")
+            self._gone(order.party_id, Cause(486, "four legs are up"))
             return
         if not order.phone and not order.number:
-            self._gone(order.party_id, 404, "the seat has no phone")
+            self._gone(order.party_id, Cause(404, "the seat has no phone"))
             return
         leg = Leg(self._account, self._events, PARTY)
         if order.phone:
@@ -109,7 +113,7 @@ class Parties:
             leg.dial(target.uri, target.headers, f"<sip:{target.shown}@{self._sip_host}>")
         except pj.Error as error:
             leg.gone = True
-            self._gone(order.party_id, 500, str(error))
+            self._gone(order.party_id, Cause(500, str(error)))
             return
         self._parties[order.party_id] = Party(
             party_id=order.party_id,
@@ -127,7 +131,7 @@ class Parties:
         party.mode = mode
         self._record(party)
 
-    def drop(self, party_id: str, sip_code: int = 0, reason: str = "let go") -> None:
+    def drop(self, party_id: str, cause: Cause = LET_GO) -> None:
         """Let one go; it is told of at once, whatever its phone says to the BYE. `hang_up` follows
         when nobody is connected to it any more: hanging up takes its port away.
         """
@@ -135,13 +139,13 @@ class Parties:
         if party is None or party.leaving:
             return
         party.leaving, party.deadline_ms = True, None
-        self._gone(party_id, sip_code, reason)
+        self._gone(party_id, cause)
 
     def drop_phone(self, phone: str) -> None:
         """Let those go whose phone this was: it is gone, and its leg with it."""
         for party in tuple(self._parties.values()):
             if phone and party.phone == phone:
-                self.drop(party.party_id, 480, "the phone is gone")
+                self.drop(party.party_id, Cause(480, "the phone is gone"))
 
     def drop_all(self) -> None:
         """Let everybody go."""
@@ -152,7 +156,7 @@ class Parties:
         """Send BYE to those who were let go."""
         for party in self._parties.values():
             if party.leaving:
-                party.leg.end()
+                party.leg.end(why=CLEARED if party.up else NOT_ANSWERED)
 
     def promote(self, party_id: str) -> tuple[Leg, str] | None:
         """Take a party that is up out of here, with its phone: it becomes the seat's side."""
@@ -167,7 +171,7 @@ class Parties:
         self._quiet = True
         for party in self._parties.values():
             party.leaving = True
-            party.leg.end()
+            party.leg.end(why=CLEARED)
 
     # ---- what the legs say
 
@@ -186,7 +190,7 @@ class Parties:
     def on_gone(self, party: Party, event: LegEvent) -> None:
         del self._parties[party.party_id]
         if not party.leaving:
-            self._gone(party.party_id, event.sip_code, event.reason)
+            self._gone(party.party_id, event.cause)
 
     def late(self, now_ms: int) -> bool:
         """Let those go who did not answer in time; whether there were any."""
@@ -196,7 +200,7 @@ class Parties:
             if party.deadline_ms is not None and now_ms >= party.deadline_ms
         ]
         for party_id in late:
-            self.drop(party_id, 408, "no answer")
+            self.drop(party_id, Cause(408, "no answer", NO_ANSWER))
         return bool(late)
 
     def _record(self, party: Party) -> None:
@@ -205,14 +209,15 @@ class Parties:
         elif party.up:
             party.leg.record(self._file)
 
-    def _gone(self, party_id: str, sip_code: int, reason: str) -> None:
+    def _gone(self, party_id: str, cause: Cause) -> None:
         if not self._quiet:
             self._tell(
                 wire.PartyGone(
                     at_ms=self._now_ms(),
                     call_ref=self._call_ref,
                     party_id=party_id,
-                    sip_code=sip_code,
-                    reason=reason[:120],
+                    sip_code=cause.sip_code,
+                    reason=cause.reason[:120],
+                    q850=cause.q850,
                 )
             )

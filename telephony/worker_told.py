@@ -6,6 +6,7 @@ from pathlib import Path
 
 from telephony import worker_messages as wire
 from telephony.leg_names import leg_name, sealed
+from telephony.reasons import Cause
 from telephony.worker_legs import Leg
 
 CLOSE_MS_MAX = 1000
@@ -40,37 +41,40 @@ class Told:
             )
         )
 
-    def seat_lost(self, seat_id: str, sip_code: int, reason: str) -> None:
+    def seat_lost(self, seat_id: str, cause: Cause) -> None:
         self._tell(
             wire.SeatLost(
                 at_ms=self._now_ms(),
                 call_ref=self._ref,
                 seat_id=seat_id,
-                sip_code=sip_code,
-                reason=reason,
+                sip_code=cause.sip_code,
+                reason=cause.reason[:REASON_MAX],
+                q850=cause.q850,
             )
         )
 
-    def seat_left(self, seat_id: str, sip_code: int, reason: str, *, dead: bool) -> None:
+    def seat_left(self, seat_id: str, cause: Cause, *, dead: bool) -> None:
         self._tell(
             wire.SeatLeft(
                 at_ms=self._now_ms(),
                 call_ref=self._ref,
                 seat_id=seat_id,
                 dead=dead,
-                sip_code=sip_code,
-                reason=reason[:REASON_MAX],
+                sip_code=cause.sip_code,
+                reason=cause.reason[:REASON_MAX],
+                q850=cause.q850,
             )
         )
 
-    def party_gone(self, party_id: str, sip_code: int, reason: str) -> None:
+    def party_gone(self, party_id: str, cause: Cause) -> None:
         self._tell(
             wire.PartyGone(
                 at_ms=self._now_ms(),
                 call_ref=self._ref,
                 party_id=party_id,
-                sip_code=sip_code,
-                reason=reason,
+                sip_code=cause.sip_code,
+                reason=cause.reason[:REASON_MAX],
+                q850=cause.q850,
             )
         )
 
@@ -85,20 +89,30 @@ class Told:
     def referred(self, target: str) -> None:
         self._tell(wire.PhoneReferred(at_ms=self._now_ms(), call_ref=self._ref, target=target))
 
-    def not_placed(self, sip_code: int, reason: str) -> None:
+    def not_placed(self, cause: Cause) -> None:
         if not self.over:
             self.over = True
             self._tell(
                 wire.NotPlaced(
-                    at_ms=self._now_ms(), call_ref=self._ref, sip_code=sip_code, reason=reason
+                    at_ms=self._now_ms(),
+                    call_ref=self._ref,
+                    sip_code=cause.sip_code,
+                    reason=cause.reason[:REASON_MAX],
+                    q850=cause.q850,
                 )
             )
 
-    def ended(self, by: str, sip_code: int) -> None:
+    def ended(self, by: str, cause: Cause) -> None:
         if not self.over:
             self.over = True
             self._tell(
-                wire.Over(at_ms=self._now_ms(), call_ref=self._ref, by=by, sip_code=sip_code)
+                wire.Over(
+                    at_ms=self._now_ms(),
+                    call_ref=self._ref,
+                    by=by,
+                    sip_code=cause.sip_code,
+                    q850=cause.q850,
+                )
             )
 
 

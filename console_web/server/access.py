@@ -58,6 +58,7 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.AnswerCall: _CONSOLE,
     cmd.HangUpCall: _CONSOLE,
     cmd.CallBack: _CONSOLE,
+    cmd.FailCallback: _NOBODY,
     cmd.SettleCallback: _CONSOLE,
     cmd.SetCallLanguage: _CONSOLE,
     cmd.SetSurge: _CONSOLE,

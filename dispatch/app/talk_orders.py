@@ -6,6 +6,7 @@ from typing import assert_never
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import effects as ef
 from dispatch.contracts import gateway as gw
+from dispatch.contracts.causes import q850_of
 from dispatch.contracts.ids import CallId, CallRef, SeatId
 from dispatch.contracts.words import PartyMode
 from dispatch.core.state import Call, Party
@@ -121,6 +122,7 @@ def command_of(report: gw.TalkReport, phones: Mapping[SeatId, str]) -> TalkRepor
                 party_id=report.party_id,
                 sip_code=report.sip_code,
                 reason=report.reason[:120],
+                q850=q850_of(report.sip_code, report.q850),
             )
         case gw.DigitPressed():
             return cmd.NoteDigit(call_ref=report.call_ref, digit=report.digit)
@@ -131,6 +133,7 @@ def command_of(report: gw.TalkReport, phones: Mapping[SeatId, str]) -> TalkRepor
                 dead=report.dead,
                 sip_code=report.sip_code,
                 reason=report.reason[:120],
+                q850=q850_of(report.sip_code, report.q850),
             )
         case gw.PhoneHeld():
             return cmd.NotePhoneHold(call_ref=report.call_ref, held=report.held)

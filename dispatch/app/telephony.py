@@ -11,6 +11,7 @@ from dispatch.app import seat_phones, talk_orders
 from dispatch.app.clock import SystemIds
 from dispatch.contracts import effects as ef
 from dispatch.contracts import gateway as gw
+from dispatch.contracts.causes import q850_of
 from dispatch.contracts.commands import (
     Accepted,
     AnyCommand,
@@ -19,6 +20,7 @@ from dispatch.contracts.commands import (
     ConnectCall,
     EndCall,
     Envelope,
+    FailCallback,
     FailSeat,
     ForwardCall,
     LosePhone,
@@ -252,22 +254,12 @@ class TelephonyDesk:
                     seat_id=report.seat_id,
                     answered_at_ms=report.at_ms if report.by_itself else None,
                 )
-            case gw.SeatFailed():
-                return FailSeat(
-                    call_ref=report.call_ref,
-                    seat_id=report.seat_id,
-                    reason=f"{report.sip_code} {report.reason}".strip()[:120],
-                )
+            case gw.SeatFailed() | gw.ForwardFailed() | gw.PlaceFailed():
+                return _not_reached(report)
             case gw.Forwarded():
                 return ForwardCall(call_ref=report.call_ref, partner_id=report.partner_id)
-            case gw.ForwardFailed():
-                return ForwardCall(
-                    call_ref=report.call_ref,
-                    partner_id=report.partner_id,
-                    failed_reason=f"{report.sip_code} {report.reason}".strip()[:120],
-                )
             case gw.Ended():
-                return EndCall(call_ref=report.call_ref, by=report.by, sip_code=report.sip_code)
+                return _end(report.call_ref, report.by, report)
             case gw.RecordingReady():
                 return StoreRecording(
                     call_ref=report.call_ref,
@@ -287,11 +279,6 @@ class TelephonyDesk:
                 | gw.PhoneReferred()
             ):
                 return talk_orders.command_of(report, self._phones)
-            case gw.PlaceFailed(call_ref=call_ref) if call_ref:
-                return EndCall(call_ref=call_ref, by="network", sip_code=report.sip_code)
-            case gw.PlaceFailed():
-                code = f"callback_failed/{report.callback_of}"
-                return RaiseAlarm(code=code, detail=f"{report.sip_code} {report.reason}".strip())
 
     def _phone_command(self, report: gw.PhoneSeen | gw.PhoneGone) -> AnyCommand | None:
         """A telephone that is no seat's is nobody's concern."""
@@ -376,3 +363,36 @@ class TelephonyDesk:
                     self._order(order)
             elif call.state in WAITING and call.queued_since_ms is not None:
                 self._hold(call.call_ref, places(self.state).get(call.call_id, 0))
+
+
+def _end(call_ref: CallRef, by: str, report: gw.Ended | gw.PlaceFailed) -> EndCall:
+    q850 = q850_of(report.sip_code, report.q850)
+    return EndCall(call_ref=call_ref, by=by, sip_code=report.sip_code, q850=q850)
+
+
+def _not_reached(report: gw.SeatFailed | gw.ForwardFailed | gw.PlaceFailed) -> AnyCommand:
+    code, q850 = report.sip_code, q850_of(report.sip_code, report.q850)
+    told = f"{code} {report.reason}".strip()[:120]
+    match report:
+        case gw.SeatFailed(call_ref=call_ref, seat_id=seat_id):
+            return FailSeat(
+                call_ref=call_ref, seat_id=seat_id, reason=told, sip_code=code, q850=q850
+            )
+        case gw.ForwardFailed(call_ref=call_ref, partner_id=partner_id):
+            return ForwardCall(
+                call_ref=call_ref,
+                partner_id=partner_id,
+                failed_reason=told,
+                sip_code=code,
+                q850=q850,
+            )
+        case gw.PlaceFailed(call_ref=call_ref) if call_ref:
+            return _end(call_ref, "network", report)
+        case gw.PlaceFailed(callback_of=call_id, seat_id=seat_id):
+            return FailCallback(
+                call_id=call_id,
+                seat_id=seat_id,
+                reason=report.reason[:120],
+                sip_code=code,
+                q850=q850,
+            )

@@ -138,6 +138,8 @@ class FailSeat(Command, frozen=True, tag="fail_seat"):
     call_ref: CallRef
     seat_id: SeatId
     reason: Short
+    sip_code: int = 0
+    q850: int = 0
 
 
 class ForwardCall(Command, frozen=True, tag="forward_call"):
@@ -146,6 +148,8 @@ class ForwardCall(Command, frozen=True, tag="forward_call"):
     call_ref: CallRef
     partner_id: PartnerId
     failed_reason: Short = ""
+    sip_code: int = 0
+    q850: int = 0
 
 
 class SeePhone(Command, frozen=True, tag="see_phone"):
@@ -177,6 +181,7 @@ class EndCall(Command, frozen=True, tag="end_call"):
     call_ref: CallRef
     by: Short
     sip_code: int = 0
+    q850: int = 0
 
 
 class StoreRecording(Command, frozen=True, tag="store_recording"):
@@ -224,6 +229,7 @@ class LoseParty(Command, frozen=True, tag="lose_party"):
     party_id: Short
     sip_code: int = 0
     reason: Short = ""
+    q850: int = 0
 
 
 class NoteDigit(Command, frozen=True, tag="note_digit"):
@@ -290,6 +296,16 @@ class CallBack(Command, frozen=True, tag="call_back"):
     seat_id: SeatId
 
 
+class FailCallback(Command, frozen=True, tag="fail_callback"):
+    """Said by the gateway: the number of a call that a seat rings back was not reached."""
+
+    call_id: CallId
+    seat_id: SeatId
+    reason: Short = ""
+    sip_code: int = 0
+    q850: int = 0
+
+
 class SettleCallback(Command, frozen=True, tag="settle_callback"):
     """Put an abandoned call aside, with a reason."""
 
@@ -342,6 +358,7 @@ class NoteSeatLeft(Command, frozen=True, tag="note_seat_left"):
     dead: bool = False
     sip_code: int = 0
     reason: Short = ""
+    q850: int = 0
 
 
 class NotePhoneHold(Command, frozen=True, tag="note_phone_hold"):
@@ -633,6 +650,7 @@ AnyCommand = (
     | AnswerCall
     | HangUpCall
     | CallBack
+    | FailCallback
     | SettleCallback
     | SetCallLanguage
     | SetSurge

@@ -201,6 +201,16 @@ class CallQueued(Event, frozen=True, tag="call_queued.v1"):
     call_id: CallId
 
 
+class SeatFailed(Event, frozen=True, tag="seat_failed.v1"):
+    """The phone of the seat that took the call did not answer; `CallQueued` follows."""
+
+    call_id: CallId
+    seat_id: SeatId
+    sip_code: int = 0
+    reason: str = ""
+    q850: int = 0
+
+
 class CallRinging(Event, frozen=True, tag="call_ringing.v1"):
     """The call was offered to a seat."""
 
@@ -234,6 +244,9 @@ class CallAbandoned(Event, frozen=True, tag="call_abandoned.v1"):
     sip_code: int = 0
     by: str = "caller"
     """system when it was not the caller's will."""
+    q850: int = 0
+    """The cause of ITU-T Q.850, here and below: as the peer gave it, else translated
+    (`dispatch.contracts.causes`); 0 is not known."""
 
 
 class CallEnded(Event, frozen=True, tag="call_ended.v1"):
@@ -242,6 +255,7 @@ class CallEnded(Event, frozen=True, tag="call_ended.v1"):
     call_id: CallId
     by: str
     sip_code: int = 0
+    q850: int = 0
 
 
 class CallReleaseRequested(Event, frozen=True, tag="call_release_requested.v1"):
@@ -269,6 +283,18 @@ class CallbackStarted(Event, frozen=True, tag="callback_started.v1"):
     number: str
     seat_id: SeatId
     attempt: int
+
+
+class CallbackFailed(Event, frozen=True, tag="callback_failed.v1"):
+    """A seat rang this call's number, and did not reach it. The call-backs that nobody asked for
+    are calls of their own and end with `CallEnded`.
+    """
+
+    call_id: CallId
+    seat_id: SeatId
+    sip_code: int = 0
+    reason: str = ""
+    q850: int = 0
 
 
 class CallbackSettled(Event, frozen=True, tag="callback_settled.v1"):
@@ -306,6 +332,8 @@ class CallForwardFailed(Event, frozen=True, tag="call_forward_failed.v1"):
     call_id: CallId
     partner_id: PartnerId
     reason: str = ""
+    sip_code: int = 0
+    q850: int = 0
 
 
 class CallLinked(Event, frozen=True, tag="call_linked.v1"):
@@ -437,6 +465,7 @@ class PartyLeft(Event, frozen=True, tag="party_left.v1"):
     party_id: str
     sip_code: int = 0
     reason: str = ""
+    q850: int = 0
 
 
 class CallTransferred(Event, frozen=True, tag="call_transferred.v1"):
@@ -469,6 +498,7 @@ class SeatLeft(Event, frozen=True, tag="seat_left.v1"):
     dead: bool = False
     sip_code: int = 0
     reason: str = ""
+    q850: int = 0
 
 
 class TransferWished(Event, frozen=True, tag="transfer_wished.v1"):
@@ -740,6 +770,7 @@ AnyEvent = (
     | NuisanceCleared
     | CallOffered
     | CallQueued
+    | SeatFailed
     | CallRinging
     | CallAnswered
     | CallConnected
@@ -748,6 +779,7 @@ AnyEvent = (
     | CallReleaseRequested
     | CallbackRequested
     | CallbackStarted
+    | CallbackFailed
     | CallbackSettled
     | CallLanguageSet
     | CallForwardRequested

@@ -241,6 +241,8 @@ class SeatFailed(Wire, frozen=True, tag="seat_failed"):
     seat_id: SeatId
     sip_code: int
     reason: str = ""
+    q850: int = 0
+    """Here and below: the Q.850 cause that the peer's Reason header gave (RFC 3326), or 0."""
 
 
 class SeatLeft(Wire, frozen=True, tag="seat_left"):
@@ -256,6 +258,7 @@ class SeatLeft(Wire, frozen=True, tag="seat_left"):
     dead: bool = False
     sip_code: int = 0
     reason: str = ""
+    q850: int = 0
 
 
 class PhoneHeld(Wire, frozen=True, tag="phone_held"):
@@ -294,6 +297,7 @@ class ForwardFailed(Wire, frozen=True, tag="forward_failed"):
     partner_id: PartnerId
     sip_code: int
     reason: str = ""
+    q850: int = 0
 
 
 class Ended(Wire, frozen=True, tag="ended"):
@@ -304,6 +308,7 @@ class Ended(Wire, frozen=True, tag="ended"):
     call_ref: CallRef
     by: str
     sip_code: int = 0
+    q850: int = 0
 
 
 class RecordingReady(Wire, frozen=True, tag="recording_ready"):
@@ -331,6 +336,7 @@ class PlaceFailed(Wire, frozen=True, tag="place_failed"):
     seat_id: SeatId
     sip_code: int
     reason: str = ""
+    q850: int = 0
     call_ref: CallRef = CallRef("")
     """The core's own name of the call, where its order gave one."""
 
@@ -353,6 +359,7 @@ class PartyGone(Wire, frozen=True, tag="party_gone"):
     party_id: str
     sip_code: int
     reason: str = ""
+    q850: int = 0
 
 
 class DigitPressed(Wire, frozen=True, tag="digit_pressed"):

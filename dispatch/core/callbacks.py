@@ -151,6 +151,21 @@ def call_back(draft: Draft, command: cmd.CallBack) -> None:
     draft.add(ev.CallbackRequested(call_id=call.call_id, seat_id=command.seat_id))
 
 
+def fail_callback(draft: Draft, command: cmd.FailCallback) -> None:
+    """Whom a seat rang back was not reached: it stands in the story, and a person sees to it."""
+    draft.add(
+        ev.CallbackFailed(
+            call_id=command.call_id,
+            seat_id=command.seat_id,
+            sip_code=command.sip_code,
+            reason=command.reason,
+            q850=command.q850,
+        )
+    )
+    detail = f"{command.sip_code} {command.reason}".strip()
+    system.raise_alarm(draft, f"callback_failed/{command.call_id}", detail)
+
+
 def settle_callback(draft: Draft, command: cmd.SettleCallback) -> None:
     """Put an abandoned call aside."""
     call = _known(draft.state, command.call_id)

@@ -22,6 +22,7 @@ LOST_BY = "system"
 CallEvent = (
     ev.CallOffered
     | ev.CallQueued
+    | ev.SeatFailed
     | ev.CallRinging
     | ev.CallAnswered
     | ev.CallConnected
@@ -29,6 +30,7 @@ CallEvent = (
     | ev.CallEnded
     | ev.CallReleaseRequested
     | ev.CallbackRequested
+    | ev.CallbackFailed
     | ev.CallbackSettled
     | ev.CallLanguageSet
     | ev.CallLinked
@@ -115,8 +117,13 @@ def fold(state: State, event: CallEvent, at_ms: int) -> State:
                     and not callbacks.reaching(call),  # the one who was lost is still to be rung
                 ),
             )
-        case ev.CallReleaseRequested() | ev.CallbackRequested():
-            return state
+        case (
+            ev.CallReleaseRequested()
+            | ev.SeatFailed()
+            | ev.CallbackRequested()
+            | ev.CallbackFailed()
+        ):
+            return state  # what follows from it has events of its own
         case ev.CallbackSettled():
             return _put(state, replace(call, callback_pending=False))
         case ev.CallLanguageSet(language=language):
@@ -273,6 +280,15 @@ def fail_seat(draft: Draft, command: cmd.FailSeat) -> None:
     call = _by_ref(draft.state, command.call_ref)
     if call.state is not CallState.ANSWERED or call.seat_id != command.seat_id:
         return
+    draft.add(
+        ev.SeatFailed(
+            call_id=call.call_id,
+            seat_id=command.seat_id,
+            sip_code=command.sip_code,
+            reason=command.reason,
+            q850=command.q850,
+        )
+    )
     draft.add(ev.CallQueued(call_id=call.call_id))
     draft.add(
         ev.SeatStateChanged(
@@ -288,7 +304,11 @@ def end(draft: Draft, command: cmd.EndCall) -> None:
     if call.state in OVER:
         return
     if call.state in (CallState.ANSWERED, CallState.FORWARDED):
-        draft.add(ev.CallEnded(call_id=call.call_id, by=command.by, sip_code=command.sip_code))
+        draft.add(
+            ev.CallEnded(
+                call_id=call.call_id, by=command.by, sip_code=command.sip_code, q850=command.q850
+            )
+        )
         if callbacks.reaching(call):
             callbacks.failed(draft, call, command.sip_code)
         elif command.by != LOST_BY:
@@ -298,7 +318,11 @@ def end(draft: Draft, command: cmd.EndCall) -> None:
         by = LOST_BY if command.by == LOST_BY else "caller"
         draft.add(
             ev.CallAbandoned(
-                call_id=call.call_id, wait_ms=wait_ms, sip_code=command.sip_code, by=by
+                call_id=call.call_id,
+                wait_ms=wait_ms,
+                sip_code=command.sip_code,
+                by=by,
+                q850=command.q850,
             )
         )
         if by != LOST_BY:  # it was not the caller's will: he is rung back about the same thing

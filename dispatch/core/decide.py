@@ -144,6 +144,7 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     | cmd.AnswerCall
     | cmd.HangUpCall
     | cmd.CallBack
+    | cmd.FailCallback
     | cmd.SettleCallback
     | cmd.SetCallLanguage
     | cmd.SetSurge
@@ -203,6 +204,8 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             calls.hang_up(draft, command)
         case cmd.CallBack():
             callbacks.call_back(draft, command)
+        case cmd.FailCallback():
+            callbacks.fail_callback(draft, command)
         case cmd.SettleCallback():
             callbacks.settle_callback(draft, command)
         case cmd.SetCallLanguage():

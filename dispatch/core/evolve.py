@@ -61,6 +61,7 @@ def _fold(state: State, record: Record) -> State:
         case (
             ev.CallOffered()
             | ev.CallQueued()
+            | ev.SeatFailed()
             | ev.CallRinging()
             | ev.CallAnswered()
             | ev.CallConnected()
@@ -68,6 +69,7 @@ def _fold(state: State, record: Record) -> State:
             | ev.CallEnded()
             | ev.CallReleaseRequested()
             | ev.CallbackRequested()
+            | ev.CallbackFailed()
             | ev.CallbackSettled()
             | ev.CallLanguageSet()
             | ev.CallLinked()

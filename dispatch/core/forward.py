@@ -87,7 +87,15 @@ def settle(draft: Draft, command: cmd.ForwardCall) -> None:
         raise CommandRefused("call_unknown", field="call_ref", detail=str(command.call_ref))
     partner_id, reason = command.partner_id, command.failed_reason
     if reason and call.state in WAITING and call.forward_to == partner_id:
-        draft.add(ev.CallForwardFailed(call_id=call.call_id, partner_id=partner_id, reason=reason))
+        draft.add(
+            ev.CallForwardFailed(
+                call_id=call.call_id,
+                partner_id=partner_id,
+                reason=reason,
+                sip_code=command.sip_code,
+                q850=command.q850,
+            )
+        )
     elif not reason and call.state in WAITING:
         draft.add(ev.CallForwarded(call_id=call.call_id, partner_id=partner_id))
         pair(draft)

@@ -69,6 +69,7 @@ def _lose(draft: Draft, call: Call, command: cmd.LoseParty) -> None:
             party_id=party.party_id,
             sip_code=command.sip_code,
             reason=command.reason,
+            q850=command.q850,
         )
     )
     if party.hand_over:  # the transfer failed: the caller is where he was
@@ -99,6 +100,7 @@ def _seat_left(draft: Draft, call: Call, command: cmd.NoteSeatLeft) -> None:
             dead=command.dead,
             sip_code=command.sip_code,
             reason=command.reason,
+            q850=command.q850,
         )
     )
     heir = _heir(call, outside=not command.dead)

@@ -99,7 +99,7 @@ async def test_a_number_that_does_not_answer_leaves_the_call_as_it_was() -> None
         call = the_call(world, call_id)
         assert (call.state, call.seat_id, call.held_since_ms) == (CallState.ANSWERED, "01", None)
         (left,) = await world.events(ev.PartyLeft)
-        assert (left.sip_code, left.reason) == (480, "no answer")
+        assert (left.sip_code, left.q850, left.reason) == (480, 18, "no answer")
 
 
 async def test_a_call_out_that_fails_ends_with_the_cause_and_frees_the_seat() -> None:
@@ -112,7 +112,7 @@ async def test_a_call_out_that_fails_ends_with_the_cause_and_frees_the_seat() ->
         created = (await world.do(cmd.CallOut(number="119", seat_id="01"))).created
         await until(lambda: the_call(world, created).state is CallState.ENDED)
         (ended,) = await world.events(ev.CallEnded)
-        assert (ended.by, ended.sip_code) == ("network", 480)
+        assert (ended.by, ended.sip_code, ended.q850) == ("network", 480, 18)
         await until(lambda: world.state.seats["01"].state is SeatState.FREE)
         again = (await world.do(cmd.CallOut(number="110", seat_id="01"))).created
         await until(lambda: the_call(world, again).connected_at_ms is not None)

@@ -272,7 +272,8 @@ class Centre:
         """End every call that is being talked."""
         for call in list(self.state.calls.values()):
             if call.ended_at_ms is None:
-                self.tell(cmd.EndCall(call_ref=call.call_ref, by="caller"), at_ms=at_ms)
+                over = cmd.EndCall(call_ref=call.call_ref, by="caller", sip_code=200, q850=16)
+                self.tell(over, at_ms=at_ms)
 
     def send(self, incident_id: str, unit_id: UnitId = U1, *, at_ms: int | None = None) -> str:
         mission_id = self.tell(

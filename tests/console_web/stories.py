@@ -114,7 +114,7 @@ def _talk(centre: Centre, call_id: CallId, at: int) -> None:
         (12, cmd.AddParty(call_id=call_id, number="110")),
         (14, cmd.JoinParty(call_ref=call_ref, party_id="1")),
         (15, cmd.ResumeCaller(call_id=call_id)),
-        (18, cmd.LoseParty(call_ref=call_ref, party_id="1")),
+        (18, cmd.LoseParty(call_ref=call_ref, party_id="1", sip_code=486, q850=17)),
         (19, cmd.NoteDigit(call_ref=call_ref, digit="5")),
         (20, cmd.SetMetronome(call_id=call_id, per_min=110)),
     )

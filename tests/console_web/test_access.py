@@ -85,6 +85,7 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.AnswerCall(call_id=call_id, seat_id=SEAT),
         cmd.HangUpCall(call_id=call_id),
         cmd.CallBack(call_id=call_id, seat_id=SEAT),
+        cmd.FailCallback(call_id=call_id, seat_id=SEAT),
         cmd.SettleCallback(call_id=call_id, reason="x"),
         cmd.ConfigureSeats(plan=QueuePlan()),
         cmd.SetPresence(seat_id=SEAT, present=True),

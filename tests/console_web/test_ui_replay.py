@@ -113,6 +113,11 @@ def test_what_was_done_in_the_call_is_on_its_lane(replay: Page) -> None:
     expect(events).to_contain_text("110 · 通话")
 
 
+def test_why_a_step_of_the_call_ended_stands_in_words(replay: Page) -> None:
+    expect(replay.get_by_text("用户忙 · Q.850 17 · SIP 486")).to_be_visible()
+    expect(replay.get_by_text("主叫挂断 · 正常挂机 · Q.850 16 · SIP 200")).to_have_count(1)
+
+
 def test_the_tracks_of_all_its_units_are_drawn(replay: Page) -> None:
     expect(replay.locator("[data-tracks='2']")).to_be_visible()
 

@@ -109,6 +109,24 @@ def test_ringing_back_settles_the_abandoned_call_and_answers_at_the_seat() -> No
     check_state(story.state)
 
 
+def test_each_step_that_fails_or_ends_has_its_causes() -> None:
+    story = Story().seat()
+    call_id = story.ring()
+    story.do(cmd.AnswerCall(call_id=call_id, seat_id=SEAT))
+    fail = cmd.FailSeat(call_ref="r1", seat_id=SEAT, reason="480 away", sip_code=480, q850=20)
+    assert story.do(fail)[:2] == [
+        ev.SeatFailed(call_id=call_id, seat_id=SEAT, sip_code=480, reason="480 away", q850=20),
+        ev.CallQueued(call_id=call_id),
+    ]
+    (left, *_) = story.do(cmd.EndCall(call_ref="r1", by="caller", sip_code=487, q850=31))
+    assert isinstance(left, ev.CallAbandoned)
+    assert (left.sip_code, left.q850) == (487, 31)
+    events = story.do(cmd.FailCallback(call_id=call_id, seat_id=SEAT, sip_code=404, q850=1))
+    assert events[0] == ev.CallbackFailed(call_id=call_id, seat_id=SEAT, sip_code=404, q850=1)
+    assert f"callback_failed/{call_id}" in story.state.alarms
+    check_state(story.state)
+
+
 def test_a_seat_without_a_phone_is_an_alarm_until_its_phone_is_there() -> None:
     story = Story().seat().seat(OTHER_SEAT)
     call_id = story.ring()

@@ -183,24 +183,24 @@ class Peer:
         self.send(self.request("ACK", cseq=number, branch=via[1]))
         self.remote = keep
 
-    async def cancelled(self) -> Message:
+    async def cancelled(self, *headers: str) -> Message:
         """CANCEL the INVITE, as often as it takes: one that overtakes it gets no answer. Its final
         answer, not acknowledged.
         """
         for _ in range(20):
-            self.cancel()
+            self.cancel(*headers)
             with contextlib.suppress(AssertionError):
                 await self.expect(200, method="CANCEL", timeout_s=0.5)
                 return await self.expect(*range(200, 700), method="INVITE")
         raise AssertionError("CANCEL is never answered")
 
-    def cancel(self) -> None:
+    def cancel(self, *headers: str) -> None:
         """Send it once."""
         head = self.invite.decode().split("\r\n\r\n")[0].split("\r\n")
         kept = [s for s in head[1:] if re.match(r"(Via|From|To|Call-ID|Max-Forwards|Route):", s)]
         first = head[0].replace("INVITE", "CANCEL", 1)
         cseq = next(s for s in head if s.startswith("CSeq:")).replace("INVITE", "CANCEL")
-        self.send("\r\n".join([first, *kept, cseq, "Content-Length: 0", "", ""]).encode())
+        self.send("\r\n".join([first, *kept, cseq, *headers, "Content-Length: 0", "", ""]).encode())
 
     def answer(self, request: Message, code: int, body: str = "", *headers: str) -> None:
         """To a request of theirs."""

@@ -19,6 +19,7 @@ import pytest_asyncio
 from numpy.typing import NDArray
 
 from dispatch.contracts import gateway as gw
+from dispatch.contracts.ids import CallRef, PartnerId
 from simulators.bench.windows import dropped
 from simulators.callers import messages as say
 from tests.telephony.harness import (
@@ -354,6 +355,70 @@ async def test_a_487_that_is_never_acknowledged_holds_no_worker(odd: Odd) -> Non
         assert (await odd.ended(call_ref)).sip_code == 487
         await caller.nothing_but(100, 180, 200, 487)
         await _all_workers_take_calls(odd)
+
+
+# ---- causes (RFC 3326)
+
+
+async def test_the_callers_reasons_are_read_and_he_is_told_ours(odd: Odd) -> None:
+    moved = 'Reason: SIP;cause=480;text="away", Q.850;cause=27;text="Destination out of order"'
+    with peer(odd.one, "13900000031") as caller:
+        call_ref = await odd.held(caller)
+        await caller.taken()
+        assert (await caller.ask("BYE", "", moved)).code == 200
+        ended = await odd.ended(call_ref)
+        assert (ended.sip_code, ended.q850) == (200, 27)
+    with peer(odd.one, "13900000032") as caller:
+        caller.ring()
+        await caller.expect(180)
+        caller.ack(await caller.cancelled("Reason: Q.850 ;cause=31"))
+        ended = await odd.ended(await odd.offered(caller))
+        assert (ended.sip_code, ended.q850) == (487, 31)
+    with peer(odd.one, "13900000033") as caller:
+        call_ref = await odd.held(caller)
+        await caller.taken()
+        await caller.ask("UPDATE", caller.sdp(version=2))  # so our 200 has been acknowledged
+        await odd.core.release(call_ref)
+        bye = await caller.expect("BYE")
+        assert bye.header("Reason") == 'Q.850;cause=16;text="Normal call clearing"'
+        caller.answer(bye, 200)
+        assert ((await odd.ended(call_ref)).by, (await odd.ended(call_ref)).q850) == ("seat", 16)
+
+
+async def test_a_refusal_has_its_cause_and_who_rang_in_vain_is_told_why(odd: Odd) -> None:
+    port = odd.one.settings.kamailio.peers[0].port
+    with peer(odd.one, "02012345679", port) as partner, peer(odd.one, "13900000034") as caller:
+        call_ref = await odd.held(caller)
+        await caller.taken()
+        asked = await _forwarded(odd, partner, call_ref)
+        partner.answer(asked, 480, "", "Reason: Q.850;cause=34")
+        failed = await odd.core.expect(gw.ForwardFailed, lambda r: r.call_ref == call_ref)
+        assert (failed.sip_code, failed.q850) == (480, 34)
+        asked = await _forwarded(odd, partner, call_ref)
+        partner.answer(asked, 180)
+        async with seat(odd.one, "8002"):
+            await odd.core.bridge(call_ref, "8002")
+            cancel = await partner.expect("CANCEL")
+            assert cancel.header("Reason") == 'SIP;cause=200;text="Call completed elsewhere"'
+            partner.answer(cancel, 200)
+            partner.answer(asked, 487)
+            await odd.core.expect(gw.Connected, lambda r: r.call_ref == call_ref)
+            await caller.hang_up()
+
+
+async def _forwarded(odd: Odd, partner: Peer, call_ref: str) -> Message:
+    """The INVITE that comes to a partner centre."""
+    order = gw.OrderForward(
+        order_id=odd.core.next_id(),
+        call_ref=CallRef(call_ref),
+        partner_id=PartnerId("north"),
+        uri=f"sip:120@127.0.0.1:{partner.port}",
+    )
+    await odd.core.link.order(order)
+    while (asked := await partner.expect("INVITE", "OPTIONS", "ACK")).method != "INVITE":
+        if asked.method == "OPTIONS":
+            partner.answer(asked, 200)
+    return asked
 
 
 # ---- offers and answers

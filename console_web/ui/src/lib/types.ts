@@ -156,6 +156,7 @@ export interface CallAbandoned {
   wait_ms: number;
   sip_code?: number;
   by?: string;
+  q850?: number;
 }
 
 /** A call-taker took it. `wait_ms` counts from the first ring. `by_gateway`: his phone was rung by the gateway alone, because no core was there, and the two are joined already. */
@@ -190,6 +191,7 @@ export interface CallEnded {
   call_id: string;
   by: string;
   sip_code?: number;
+  q850?: number;
 }
 
 /** The partner centre did not take the call; the next one is tried, if there is one. */
@@ -198,6 +200,8 @@ export interface CallForwardFailed {
   call_id: string;
   partner_id: string;
   reason?: string;
+  sip_code?: number;
+  q850?: number;
 }
 
 /** No seat for too long: a partner centre is dialled, and the caller goes on waiting here. */
@@ -348,6 +352,16 @@ export interface CallView {
   forward_to?: string;
   subscriber?: Subscriber;
   location_link?: string;
+}
+
+/** A seat rang this call's number, and did not reach it. The call-backs that nobody asked for are calls of their own and end with `CallEnded`. */
+export interface CallbackFailed {
+  type: "callback_failed.v1";
+  call_id: string;
+  seat_id: string;
+  sip_code?: number;
+  reason?: string;
+  q850?: number;
 }
 
 /** A seat asked to ring this call's number; the gateway offers the new call. */
@@ -516,6 +530,7 @@ export interface EndCall {
   call_ref: string;
   by: string;
   sip_code?: number;
+  q850?: number;
 }
 
 /** A machine became the writer. */
@@ -533,12 +548,24 @@ export interface EtaRevised {
   to: string;
 }
 
+/** Said by the gateway: the number of a call that a seat rings back was not reached. */
+export interface FailCallback {
+  type: "fail_callback";
+  call_id: string;
+  seat_id: string;
+  reason?: string;
+  sip_code?: number;
+  q850?: number;
+}
+
 /** The seat's phone could not be reached: the call goes back to the head of the queue. */
 export interface FailSeat {
   type: "fail_seat";
   call_ref: string;
   seat_id: string;
   reason: string;
+  sip_code?: number;
+  q850?: number;
 }
 
 /** What a hospital is told, by its HL7 v2 trigger (notes of each in docs/sources.md). */
@@ -560,6 +587,8 @@ export interface ForwardCall {
   call_ref: string;
   partner_id: string;
   failed_reason?: string;
+  sip_code?: number;
+  q850?: number;
 }
 
 /** End a call from the seat. */
@@ -763,6 +792,7 @@ export interface LoseParty {
   party_id: string;
   sip_code?: number;
   reason?: string;
+  q850?: number;
 }
 
 /** The seat's phone is not registered any more: nothing may ring here, if it is the one that the seat has chosen. */
@@ -859,6 +889,7 @@ export interface NoteSeatLeft {
   dead?: boolean;
   sip_code?: number;
   reason?: string;
+  q850?: number;
 }
 
 /** What the operator knows of a call's number. */
@@ -974,6 +1005,7 @@ export interface PartyLeft {
   party_id: string;
   sip_code?: number;
   reason?: string;
+  q850?: number;
 }
 
 /** Who hears a further party of a call: everybody, nobody, the seat alone, or everybody because a supervisor broke in. */
@@ -1246,6 +1278,16 @@ export interface SeatEntry {
   languages?: string[];
 }
 
+/** The phone of the seat that took the call did not answer; `CallQueued` follows. */
+export interface SeatFailed {
+  type: "seat_failed.v1";
+  call_id: string;
+  seat_id: string;
+  sip_code?: number;
+  reason?: string;
+  q850?: number;
+}
+
 /** Seats that are rung together. The order of the groups is the order of preference. */
 export interface SeatGroup {
   group_id: string;
@@ -1272,6 +1314,7 @@ export interface SeatLeft {
   dead?: boolean;
   sip_code?: number;
   reason?: string;
+  q850?: number;
 }
 
 /** Nobody hears the seat, or everybody again. */
@@ -1673,6 +1716,7 @@ export type AnyCommand =
   | AnswerCall
   | HangUpCall
   | CallBack
+  | FailCallback
   | SettleCallback
   | SetCallLanguage
   | SetSurge
@@ -1739,6 +1783,7 @@ export type AnyEvent =
   | NuisanceCleared
   | CallOffered
   | CallQueued
+  | SeatFailed
   | CallRinging
   | CallAnswered
   | CallConnected
@@ -1747,6 +1792,7 @@ export type AnyEvent =
   | CallReleaseRequested
   | CallbackRequested
   | CallbackStarted
+  | CallbackFailed
   | CallbackSettled
   | CallLanguageSet
   | CallForwardRequested

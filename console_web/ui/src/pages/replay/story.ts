@@ -3,7 +3,7 @@
 import { apiUrl } from '@/lib/bases'
 import { dateText, lengthText } from '@/lib/clock'
 import { getJson } from '@/lib/http'
-import { say, t, word } from '@/lib/i18n'
+import { has, say, t, word } from '@/lib/i18n'
 import { groupOf, type SymbolGroup } from '@/lib/symbols'
 import type { AnyEvent, CallView, IncidentView, MissionView, Text, UnitStatus, Vitals } from '@/lib/types'
 import { judged, VITALS, vitalText } from '@/lib/vitals'
@@ -124,6 +124,13 @@ function partyName({ seat_id, number }: { seat_id?: string; number?: string }): 
   return seat_id ? t('replay.seat', { seat: seat_id }) : (number ?? '')
 }
 
+/** Why a step of a call ended, in words, and the two numbers that a network operator asks for. */
+function causeText({ q850, sip_code }: { q850?: number; sip_code?: number }): string {
+  const known = q850 ? String(q850) : `sip_${sip_code}`
+  const words = has(`cause.${known}`) ? t(`cause.${known}`) : ''
+  return [words, q850 ? `Q.850 ${q850}` : '', sip_code ? `SIP ${sip_code}` : ''].filter(Boolean).join(' · ')
+}
+
 function detail(event: AnyEvent, names: Names): string {
   switch (event.type) {
     case 'call_offered.v1':
@@ -141,7 +148,12 @@ function detail(event: AnyEvent, names: Names): string {
     case 'party_mode_changed.v1':
       return t(`monitor.mode_${event.mode}`)
     case 'party_left.v1':
-      return [event.reason, event.sip_code].filter(Boolean).join(' ')
+    case 'seat_failed.v1':
+    case 'seat_left.v1':
+    case 'call_abandoned.v1':
+    case 'call_forward_failed.v1':
+    case 'callback_failed.v1':
+      return causeText(event)
     case 'call_transferred.v1':
       return `→ ${partyName(event)}`
     case 'seat_muted.v1':
@@ -157,7 +169,7 @@ function detail(event: AnyEvent, names: Names): string {
     case 'subscriber_noted.v1':
       return [event.subscriber.name, event.subscriber.address].filter(Boolean).join(' · ')
     case 'call_ended.v1':
-      return word('replay', `by_${event.by}`)
+      return [word('replay', `by_${event.by}`), causeText(event)].filter(Boolean).join(' · ')
     case 'recording_stored.v1':
       return lengthText(event.duration_ms / 1000)
     case 'recording_kept.v1':
