@@ -17,7 +17,7 @@ from dispatch.contracts.events import AnyEvent, Record
 from dispatch.contracts.ids import HospitalId, UnitId
 from dispatch.contracts.things import Position, Register
 from dispatch.contracts.words import UnitStatus
-from simulators.bench.machine import Machine
+from simulators.bench.machine import Addresses, Machine
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from simulators.hospitals.behaviour import PRESETS
@@ -262,7 +262,7 @@ async def dial(
 
 
 @asynccontextmanager
-async def screen(machine: Machine, user: str) -> AsyncIterator[Screen]:
+async def screen(machine: Addresses, user: str) -> AsyncIterator[Screen]:
     """A person's screen: it follows the centre through restarts and gives commands safely."""
     one = Screen(machine.web, user, PASSWORD)
     await one.login(f"{time.monotonic_ns():x}")

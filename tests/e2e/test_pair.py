@@ -3,16 +3,12 @@
 import asyncio
 import hashlib
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import count
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from dispatch.app.demo import PASSWORD
 from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
 from dispatch.contracts.things import Register
@@ -28,7 +23,6 @@ from simulators.bench.pair import NODES, Pair
 from simulators.bench.pair_client import PairClient
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
-from simulators.people.screen import Screen
 from tests.e2e.actors import (
     Fleet,
     a_unit_is_sent,
@@ -39,48 +33,21 @@ from tests.e2e.actors import (
     shown,
     until,
 )
+from tests.e2e.pair_actors import pair_folder, pair_in, person, screen
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(400),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-RUNS = count(1)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(region_pack: Path) -> AsyncIterator[Pair]:
     """One pair for all: each test finds it in sync, whoever writes, and leaves it so."""
-    folder = Path(tempfile.mkdtemp(prefix="d120-", dir="/tmp"))
-    try:
-        async with Pair(folder, region=region_pack, rng=random.Random(folder.name)) as one:
+    with pair_folder() as folder:
+        async with pair_in(folder, region_pack) as one:
             yield one
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@asynccontextmanager
-async def person(pair: Pair, node: str, user: str = "seat01") -> AsyncIterator[PairClient]:
-    webs = {name: pair.web(name) for name in NODES}
-    client = PairClient(webs, user, PASSWORD, run_id=f"{node}{next(RUNS)}")
-    try:
-        await client.login(node)
-        yield client
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
-async def screen(pair: Pair, node: str, user: str = "seat02") -> AsyncIterator[Screen]:
-    one = Screen(pair.web(node), user, PASSWORD)
-    await one.login(f"screen{next(RUNS)}")
-    following = asyncio.ensure_future(one.run())
-    try:
-        yield one
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await one.close()
 
 
 def notes_of(records: list[Record], incident_id: str) -> Counter[str]:

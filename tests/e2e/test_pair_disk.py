@@ -1,25 +1,19 @@
 """Whole machines whose disk is full: everything of one lies on a small file system."""
 
 import asyncio
-import random
-import shutil
-import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from dispatch.app.demo import PASSWORD
 from dispatch.contracts import events as ev
 from simulators.bench.pair import NODES, Pair
 from simulators.bench.pair_client import PairClient
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
-from simulators.people.screen import Screen
 from tests.e2e.actors import accepted, dial, seat_phone, shown, until
+from tests.e2e.pair_actors import alike, pair_folder, pair_in, person, screen
 from tests.small_disk import fill, small_disk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(300)]
@@ -30,40 +24,12 @@ NOTE = "x" * 1500
 @pytest.fixture
 async def pair(region_pack: Path) -> AsyncIterator[tuple[Pair, Path]]:
     """Machine a writes, and has a disk of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="d120-", dir="/tmp"))
-    try:
-        with small_disk(folder / "d-a", 64) as disk:
-            async with Pair(folder, region=region_pack, rng=random.Random(folder.name)) as one:
-                if (await one.writer())[0] == "b":
-                    await one.switchover("b")
-                    await one.until("a", role="active", in_sync=NODES)
-                yield one, disk
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@asynccontextmanager
-async def person(pair: Pair) -> AsyncIterator[PairClient]:
-    webs = {node: pair.web(node) for node in NODES}
-    client = PairClient(webs, "seat02", PASSWORD, run_id="disk")
-    await client.login("a")
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
-async def screen(pair: Pair) -> AsyncIterator[Screen]:
-    one = Screen(pair.web("a"), "seat01", PASSWORD)
-    await one.login("disk-seat01")
-    following = asyncio.ensure_future(one.run())
-    try:
-        yield one
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await one.close()
+    with pair_folder() as folder, small_disk(folder / "d-a", 64) as disk:
+        async with pair_in(folder, region_pack) as one:
+            if (await one.writer())[0] == "b":
+                await one.switchover("b")
+                await one.until("a", role="active", in_sync=NODES)
+            yield one, disk
 
 
 async def a_note(client: PairClient, incident_id: str) -> None:
@@ -72,7 +38,7 @@ async def a_note(client: PairClient, incident_id: str) -> None:
 
 async def stuck(pair: Pair, incident_id: str) -> None:
     """Notes until the journal takes no more, and says so."""
-    async with person(pair) as client:
+    async with person(pair, "a", "seat02") as client:
         told = asyncio.ensure_future(_notes(client, incident_id))
         try:
 
@@ -91,23 +57,13 @@ async def _notes(client: PairClient, incident_id: str) -> None:
         await a_note(client, incident_id)
 
 
-async def all_there_once(pair: Pair, clients: list[PairClient]) -> list[ev.AnyEvent]:
-    await pair.writer(60)
-    ours, theirs = [await pair.journal(node) for node in NODES]
-    assert ours[: len(theirs)] == theirs[: len(ours)]
-    times = Counter(record.command_id.rpartition("/")[2] for record in ours)
-    for client in clients:
-        assert {times[command_id] for command_id in client.acked} == {1}
-    return [record.body for record in ours]
-
-
 async def test_a_writer_whose_disk_is_full_gives_way_to_its_standby(
     pair: tuple[Pair, Path],
 ) -> None:
     """Journal, recordings, tracks and logs have no room: the machine lives on and follows."""
     machines, disk = pair
     core = machines.pid_of("a", "dispatch.app.core")
-    async with person(machines) as client:
+    async with person(machines, "a", "seat02") as client:
         incident_id = (await client.command("open_incident"))["created"]
         fill(disk)
         async with asyncio.timeout(60):
@@ -119,7 +75,7 @@ async def test_a_writer_whose_disk_is_full_gives_way_to_its_standby(
         (disk / "filler").unlink()
         await machines.until("b", role="active", in_sync=NODES, within_s=60)
         assert machines.pid_of("a", "dispatch.app.core") == core, "it had to be started again"
-        await all_there_once(machines, [client])
+        await alike(machines, client)
 
 
 async def test_a_machine_alone_whose_disk_is_full_says_so_keeps_its_callers_and_goes_on(
@@ -130,8 +86,8 @@ async def test_a_machine_alone_whose_disk_is_full_says_so_keeps_its_callers_and_
     await machines.until("a", role="active", in_sync=("a",))
     half = machines.half("a")
     async with (
-        person(machines) as client,
-        screen(machines) as seat,
+        person(machines, "a", "seat02") as client,
+        screen(machines, "a", "seat01") as seat,
         seat_phone(half),
         AgentProcess(say.AgentSettings()) as talking,
         AgentProcess(say.AgentSettings()) as late,
@@ -181,7 +137,7 @@ async def test_a_machine_alone_whose_disk_is_full_says_so_keeps_its_callers_and_
         )
         await late.send(say.Hangup(call="a"))
         await machines.start("b")
-        bodies = await all_there_once(machines, [client])
+        bodies = [record.body for record in await alike(machines, client)]
 
         async def recorded() -> bool:
             return any(

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import random
-import shutil
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +20,8 @@ from dispatch.contracts.things import Register
 from simulators.bench.browser import chromium, signed_in
 from simulators.bench.pair import WITNESS, Pair
 from simulators.people.screen import Entity
-from tests.e2e.actors import a_unit_is_sent, accepted, screen, shown, until
+from tests.e2e.actors import a_unit_is_sent, accepted, shown, until
+from tests.e2e.pair_actors import pair_folder, pair_in, screen
 
 pytestmark = [
     pytest.mark.e2e,
@@ -35,12 +33,9 @@ LONG_MS = 30_000
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(region_pack: Path) -> AsyncIterator[Pair]:
-    folder = Path(tempfile.mkdtemp(prefix="d120-", dir="/tmp"))
-    try:
-        async with Pair(folder, region=region_pack, rng=random.Random(folder.name)) as one:
+    with pair_folder() as folder:
+        async with pair_in(folder, region_pack) as one:
             yield one
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -125,9 +120,9 @@ class Work:
 async def patient_on_board(pair: Pair, node: str, register: Register) -> Work:
     """All of it commanded at this machine's web."""
     async with AsyncExitStack() as stack:
-        seat = await stack.enter_async_context(screen(pair.half(node), "seat03"))
+        seat = await stack.enter_async_context(screen(pair, node, "seat03"))
         unit_id, mission_id = await a_unit_is_sent(seat, register)
-        crew = await stack.enter_async_context(screen(pair.half(node), f"crew-{unit_id.lower()}"))
+        crew = await stack.enter_async_context(screen(pair, node, f"crew-{unit_id.lower()}"))
         step = {"unit_id": unit_id, "mission_id": mission_id, "source": "tablet"}
         for status in ("departed", "on_scene", "with_patient"):
             await accepted(crew, "reach_status", status=status, **step)
@@ -273,7 +268,7 @@ async def test_call_takers_type_on_through_switch_after_switch(
     """Killed, frozen and switched over, six times; each of two consoles types all the while."""
     active, standby = await pair.writer()
     async with (
-        screen(pair.half(active), "seat03") as seat,
+        screen(pair, active, "seat03") as seat,
         opened(browser, pair, active, "seat01", "console") as one,
         opened(browser, pair, standby, "seat02", "console") as other,
     ):

@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import random
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +17,7 @@ from dispatch.app.secrets import derived
 from dispatch.contracts.things import Register
 from simulators.bench.pair import NODES, Pair
 from tests.e2e.actors import until
+from tests.e2e.pair_actors import pair_folder, pair_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(300)]
 VEHICLES = 10
@@ -55,9 +53,8 @@ async def test_no_track_has_a_gap_of_over_three_seconds_across_a_switch(
 ) -> None:
     register = msgspec.json.decode((region_pack / "register.json").read_bytes(), type=Register)
     units = [unit.unit_id for unit in register.units][:VEHICLES]
-    folder = Path(tempfile.mkdtemp(prefix="d120-", dir="/tmp"))
-    try:
-        async with Pair(folder, region=region_pack, rng=random.Random(folder.name)) as pair:
+    with pair_folder() as folder:
+        async with pair_in(folder, region_pack) as pair:
             active, standby = await pair.writer()
             tracks = pair.settings(standby).tracks_path
             async with fleet(pair, region_pack, active):
@@ -85,5 +82,3 @@ async def test_no_track_has_a_gap_of_over_three_seconds_across_a_switch(
                 worst_ms = max(worst_ms, *(later - one for one, later in pairwise(edges)))
             print(f"{switch}: longest gap in a track {worst_ms} ms")  # noqa: T201
             assert worst_ms <= GAP_MS_MAX
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -2,20 +2,16 @@
 
 import asyncio
 import os
-import random
-import shutil
 import signal
-import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from dispatch.app.demo import PASSWORD
 from simulators.bench.pair import NODES, Pair
 from simulators.bench.pair_client import PairClient
 from simulators.pair_net.shim import Shim, compile_shim, shim_refusal
+from tests.e2e.pair_actors import alike, pair_folder, pair_in, person
 
 pytestmark = [
     pytest.mark.e2e,
@@ -43,34 +39,23 @@ class Spoiled:
 
     async def ends_well(self) -> None:
         """In sync, alike, every acknowledged command there once, times that never go back."""
-        await self.pair.writer(60)
-        ours, theirs = [await self.pair.journal(node) for node in NODES]
-        assert ours[: len(theirs)] == theirs[: len(ours)]
-        times = Counter(record.command_id.rpartition("/")[2] for record in ours)
-        assert {times[command_id] for command_id in self.client.acked} == {1}
-        at_ms = [record.at_ms for record in ours]
+        at_ms = [record.at_ms for record in await alike(self.pair, self.client)]
         assert at_ms == sorted(at_ms)
 
 
 @pytest.fixture
 async def spoiled(region_pack: Path) -> AsyncIterator[Spoiled]:
-    folder = Path(tempfile.mkdtemp(prefix="d120-", dir="/tmp"))
-    try:
+    with pair_folder() as folder:
         library = await compile_shim(folder)
         shims = {node: Shim(library, folder / f"{node}.told") for node in NODES}
         environment = {node: shim.environment for node, shim in shims.items()}
-        rng = random.Random(folder.name)
-        async with Pair(folder, region=region_pack, rng=rng, environment=environment) as pair:
-            webs = {node: pair.web(node) for node in NODES}
-            client = PairClient(webs, "seat01", PASSWORD, run_id="spoiled")
-            await client.login((await pair.writer())[0])
-            one = Spoiled(pair, shims, client)
-            one.incident_id = (await client.command("open_incident"))["created"]
-            await one.notes()
-            yield one
-            await client.close()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        async with pair_in(folder, region_pack, environment=environment) as pair:
+            active, _ = await pair.writer()
+            async with person(pair, active) as client:
+                one = Spoiled(pair, shims, client)
+                one.incident_id = (await client.command("open_incident"))["created"]
+                await one.notes()
+                yield one
 
 
 async def test_a_slow_disk_costs_the_machine_its_role_and_nobody_a_command(

@@ -1,9 +1,7 @@
 """What becomes of a pair when a part is missing, full, slow, old or wrong: each has one outcome."""
 
 import asyncio
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from simulators.pair_net.light_pair import SECRET, LightPair, password_url
 from simulators.pair_net.nets import Nets, refusal
 from simulators.pair_net.pair import BOTH
 from simulators.pair_net.shim import Shim, compile_shim, shim_refusal
+from tests.small_disk import fill, small_disk
 
 WHY_NOT = refusal()
 pytestmark = [
@@ -125,29 +124,6 @@ async def test_an_unacknowledged_tail_is_kept_aside(pair: LightPair) -> None:
     assert any(lost.raw in path.read_bytes() for path in kept)
     assert lost not in await pair.history(writer)
     await ends_well(pair)
-
-
-@contextmanager
-def small_disk(folder: Path, mib: int) -> Iterator[Path]:
-    """A file system of its own under `folder`, with `filler` to fill it."""
-    folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)]
-    made = subprocess.run(mount, capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"no small file system here: {made.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> None:
-    with (folder / "filler").open("wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 65536):
-                pass
-        except OSError:
-            return
 
 
 @pytest.mark.soak
