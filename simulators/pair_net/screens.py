@@ -1,9 +1,9 @@
 """Two screens that watch a pair: `python -m simulators.pair_net.screens --a URL --b URL`.
 
 Each does what a console's page does (`console_web/ui/src/lib/live.ts`): one socket, hello with the
-last seq, another connection at the other address when it is closed, or silent while the other one
-writes. One begins at either machine. One JSON line for each news of what is committed; times are
-monotonic seconds.
+last seq, another connection at the other address when it is closed, or when it is silent or unsure
+while the other one writes. One begins at either machine. One JSON line for each news of what is
+committed; times are monotonic seconds.
 """
 
 import argparse
@@ -27,6 +27,8 @@ SILENT_S = 6.0
 ASK_S = 1.0
 AGAIN_S = 0.2
 OPEN_S = 2.0
+UNSURE_S = 1.0
+UNSURE = ("blocked", "switching", "starting")
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +45,7 @@ class _Frame(msgspec.Struct, frozen=True):
     type: str
     epoch: int = 0
     seq: int = 0
+    role: str = ""
 
 
 class Screen:
@@ -77,9 +80,14 @@ class Screen:
         ) as socket:
             hello = {"type": "hello", "last_seq": self._seq, "epoch": self._epoch}
             await socket.send(msgspec.json.encode(hello).decode())
+            unsure_s = 0.0
             while True:
                 raw = await self._received(node, socket)
                 frame = msgspec.json.decode(raw, type=_Frame)
+                if frame.type == "machines":
+                    unsure_s = (unsure_s or time.monotonic()) if frame.role in UNSURE else 0.0
+                if unsure_s and time.monotonic() - unsure_s > UNSURE_S:
+                    await self._leave_unsure(node)
                 newer = (frame.epoch, frame.seq) > (self._epoch, self._seq)
                 if frame.type in ("delta", "snapshot") and newer:
                     self._epoch, self._seq = frame.epoch, frame.seq
@@ -99,6 +107,10 @@ class Screen:
                 raise
         async with asyncio.timeout(SILENT_S - SUSPECT_S):
             return await socket.recv()
+
+    async def _leave_unsure(self, node: str) -> None:
+        if await self._writes("b" if node == "a" else "a"):
+            raise TimeoutError(f"{node} may confirm nothing, and the other one writes")
 
     async def _writes(self, node: str) -> bool:
         with suppress(httpx.HTTPError):

@@ -87,6 +87,7 @@ class Half:
         self.node, self.other = ("a", "b") if active else ("b", "a")
         self.own_url, self.other_url = own, other
         self.is_active = active
+        self.is_blocked = False
         centre.hub.machines = self.machines
 
     @property
@@ -100,12 +101,17 @@ class Half:
         urls = {self.node: self.own_url, self.other: self.other_url}
         return Machines(
             node=self.node,
-            role="active" if self.is_active else "starting",
+            role="blocked" if self.is_blocked else "active" if self.is_active else "starting",
             epoch=self.centre.state.epoch,
             writer=self.node if self.is_active else "",
             in_sync=("a", "b"),
             machines=tuple(Machine(node=node, url=url) for node, url in sorted(urls.items())),
         )
+
+    def block(self) -> None:
+        """Reach nobody but the screens."""
+        self.is_blocked = True
+        self.centre.hub.tell(self.machines())
 
     def take_over(self) -> None:
         """Read what was committed, and go on in an epoch of one's own."""
@@ -231,8 +237,8 @@ def fake_route(centre: FakeCentre, half: Half | None) -> Route:
                 centre.subscribe(**body)
             case "busy":
                 busy(centre)
-            case "take_over" if half is not None:
-                half.take_over()
+            case ("take_over" | "block") as what if half is not None:
+                half.take_over() if what == "take_over" else half.block()
             case "reset":
                 centre.begin()
             case "take":

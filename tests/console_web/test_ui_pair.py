@@ -188,6 +188,29 @@ def test_a_frozen_machine_is_left_and_not_believed_when_it_wakes(
         page.close()
 
 
+def test_a_machine_that_may_confirm_nothing_is_left_once_the_other_writes(
+    browser: Browser, pair: Pair
+) -> None:
+    desk = console(browser, pair)
+    asked: list[str] = []
+    desk.on("request", lambda sent: asked.append(sent.url))
+    pair.a.post("/fake/block")
+    expect(desk.locator(".banners .warn")).to_be_visible()
+    other = f"{pair.b.base}/api/machines"
+    end = time.monotonic() + LIVE_AGAIN_MS / 1000
+    while asked.count(other) < 3 and time.monotonic() < end:
+        desk.wait_for_timeout(100)
+    assert asked.count(other) >= 3  # and as long as it does not write, nobody moves
+    expect(desk.locator(".link.connected")).to_contain_text("A")
+    pair.take_over()
+    at_b(desk)
+    expect(desk.locator("[data-test=turned]")).to_be_visible()
+    write_note(desk, "三楼")
+    expect(desk.locator(".notes li")).to_have_count(1)
+    assert pair.b.post("/fake/nothing")["given"] == ["AddNote"]
+    desk.close()
+
+
 def test_a_frame_of_an_older_epoch_changes_nothing(browser: Browser, pair: Pair) -> None:
     """What a replaced writer still had under way."""
     for user in ("seat1", "crew1", "ed1", "chief"):

@@ -17,6 +17,10 @@ const BACKOFF_FIRST_MS = 200
 const BACKOFF_MAX_MS = 5000
 const BACKOFF_PAIR_MAX_MS = 1000
 const LOST_AFTER_MS = 10_000
+/** A machine that may confirm nothing for so long is left, if the other one may; so often it is asked. */
+const UNSURE_MS = 1000
+const ASK_AGAIN_MS = 500
+const UNSURE = ['blocked', 'switching', 'starting']
 
 export type LinkState = 'connecting' | 'connected' | 'reconnecting' | 'lost'
 
@@ -47,6 +51,8 @@ export class Live {
   readonly link = readonly(this.linkState)
   private socket: WebSocket | null = null
   private heard_ms = 0
+  private unsure_ms = 0
+  private asked_ms = 0
   private begun_ms = 0
   private attempts = 0
   private opened = false
@@ -64,6 +70,7 @@ export class Live {
   private connect(url: string): void {
     turnTo(url)
     this.heard_ms = this.begun_ms = performance.now()
+    this.unsure_ms = 0
     this.opened = false
     const socket = openLine(url)
     this.socket = socket
@@ -94,6 +101,8 @@ export class Live {
     if (frame.type === 'machines') {
       hearMachines(frame, base())
       this.machines.value = frame
+      if (!UNSURE.includes(frame.role)) this.unsure_ms = 0
+      else this.unsure_ms ||= performance.now()
       return
     }
     if ('epoch' in frame) {
@@ -188,7 +197,7 @@ export class Live {
     const silent_ms = now_ms - this.heard_ms
     if (this.socket && (silent_ms > SILENCE_MS || (!this.opened && now_ms - this.begun_ms > OPEN_MS))) {
       this.drop()
-    } else if (this.socket && this.opened && silent_ms > SUSPECT_MS) {
+    } else if (this.socket && this.opened && this.isDoubtful()) {
       await this.suspect()
     }
     const age_ms = Date.now() - this.linkState.heard_at_ms
@@ -197,15 +206,23 @@ export class Live {
     }
   }
 
-  /** Nothing heard for a while: has the other one taken over? If not, nothing has been done. */
+  /** Nothing was heard for a while, or the machine itself says that it may not confirm anything. */
+  private isDoubtful(): boolean {
+    const now_ms = performance.now()
+    return now_ms - this.heard_ms > SUSPECT_MS || (this.unsure_ms > 0 && now_ms - this.unsure_ms > UNSURE_MS)
+  }
+
+  /** Has the other one taken over? If not, nothing has been done. */
   private async suspect(): Promise<void> {
     const others = addresses().filter((url) => url !== base())
-    if (this.asking || others.length === 0) return
+    const asked_ago_ms = performance.now() - this.asked_ms
+    if (this.asking || others.length === 0 || asked_ago_ms < ASK_AGAIN_MS) return
+    this.asked_ms = performance.now()
     this.asking = true
     const silent = this.socket
     const found = await findMachine(greatestEpoch(), others)
     this.asking = false
-    const isStill = this.socket === silent && performance.now() - this.heard_ms > SUSPECT_MS
+    const isStill = this.socket === silent && this.isDoubtful()
     if (found?.role !== 'active' || !isStill || !silent) return
     silent.onclose = null
     silent.close()
