@@ -61,6 +61,15 @@ class Handover:
         for worker in tuple(self._waiting):
             self._go(worker)
 
+    def answer(self, text: str) -> None:
+        """Tell Kamailio something in place of a worker: it knows by the Via what it belongs to."""
+        if self._from is None:
+            return
+        try:
+            self._socket.sendto(text.encode(), self._from)
+        except OSError as error:
+            log.warning("kamailio is not told of a dead worker's caller: %r", error)
+
     def heard(self, worker: str, line: wire.FromWorker) -> None:
         """A worker's line: an INVITE waits for its other half, what follows it waits behind it."""
         waiting = self._waiting.get(worker)

@@ -14,10 +14,12 @@ NUMBER_CHARS_MAX = 32
 GEOLOCATION_CHARS_MAX = 1024
 CALL_ID_CHARS_MAX = 256
 PIDF_CHARS_MAX = 65_536
+ANSWER_CHARS_MAX = 8000
 
 PIDF = "application/pidf+xml"
 
 _COMPACT = {"f": "from", "t": "to", "c": "content-type", "v": "via", "i": "call-id", "m": "contact"}
+_OF_AN_ANSWER = {"via", "from", "to", "call-id", "cseq"}
 _URI = re.compile(r"(?:sips?|tel):([^@;>?\s]*)", re.IGNORECASE)
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().-]")
@@ -56,6 +58,22 @@ def read_invite(message: str) -> Invite:
         call_id=_first(headers, "call-id")[:CALL_ID_CHARS_MAX],
         handed_over="x-handed-over" in headers,
     )
+
+
+def answer_to(message: str, status: str) -> str:
+    """An answer without a body, by whoever has only the request's text (RFC 3261 §8.2.6.2); empty
+    for a request whose headers are beyond all measure. `status` is as in `500 Server Error`.
+    """
+    head = message.replace("\r\n", "\n").partition("\n\n")[0]
+    kept = []
+    for line in _unfolded(head)[1:]:
+        name = line.partition(":")[0].strip().lower()
+        key = _COMPACT.get(name, name)
+        if key in _OF_AN_ANSWER:
+            tag = ";tag=gone" if key == "to" and ";tag=" not in line.lower() else ""
+            kept.append(line + tag)
+    text = "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""])
+    return text if len(text) <= ANSWER_CHARS_MAX else ""
 
 
 def _unfolded(head: str) -> list[str]:

@@ -21,7 +21,7 @@ import pjsua2 as pj
 from telephony import jitter, orphans
 from telephony import worker_messages as wire
 from telephony.orphans import Orphan
-from telephony.sip_message import read_invite
+from telephony.sip_message import answer_to, read_invite
 from telephony.worker_call import LEGS_MAX, EmergencyCall
 from telephony.worker_legs import CALLER, Leg, LegEvent
 
@@ -194,6 +194,7 @@ class Worker:
                 pidf=invite.pidf,
                 call_id=invite.call_id,
                 handed_over=invite.handed_over,
+                refusal=answer_to(message, "500 The worker died"),
             )
         )
 

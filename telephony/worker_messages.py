@@ -160,6 +160,8 @@ class Invited(Line, frozen=True, tag="invited"):
     """SIP's, not ours."""
     handed_over: bool = False
     """The whole INVITE is with the supervisor, under `call_id`."""
+    refusal: str = ""
+    """What Kamailio must hear when this worker dies while the caller rings."""
 
 
 class Joined(Line, frozen=True, tag="joined"):

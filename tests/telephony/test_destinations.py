@@ -64,6 +64,22 @@ async def test_only_workers_that_are_ready_and_free_are_chosen() -> None:
         await becomes(one, {"w0", "w1", "w2"})
 
 
+async def test_a_caller_who_still_rings_when_his_worker_dies_rings_on_at_the_next() -> None:
+    async with gateway(workers=2) as one, connected(one.settings) as core:
+        with Udp(("127.0.0.1", one.settings.kamailio.listen_port)) as trunk:
+            await trunk.send(request("INVITE", body=SDP))
+            first = await core.expect(gw.Offered)
+            os.kill(one.worker_pid(first.call_ref.rpartition("-")[2]), signal.SIGKILL)
+            second = await core.expect(gw.Offered, lambda r: r.call_ref != first.call_ref)
+            assert second.caller_number == first.caller_number
+            ended = await core.expect(gw.Ended, lambda r: r.call_ref == first.call_ref)
+            assert ended.by == "system"
+            await core.hold(second.call_ref)
+            assert (await trunk.final(b"")).startswith(b"SIP/2.0 200")
+            await core.release(second.call_ref)
+            await core.expect(gw.Ended, lambda r: r.call_ref == second.call_ref)
+
+
 async def test_a_spare_takes_the_next_call_while_a_worker_closes_the_files_of_the_last(
     tmp_path: Path,
 ) -> None:
