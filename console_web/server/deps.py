@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from console_web.server.frames import ServiceNumber
 from console_web.server.hub import ScreenHub
 from console_web.server.users import UsersStore
 from dispatch.contracts.ids import MissionId, PlaceId, SeatId, UnitId
@@ -98,6 +99,8 @@ class WebSettings:
     """What the source of phones' locations must show; empty closes its door."""
     phone_port: int = 0
     """Where pages open the WebSocket of their seat's phone; 0: there are none in browsers."""
+    numbers: tuple[ServiceNumber, ...] = ()
+    """Whom call-takers reach by one key."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,13 +23,22 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """Base of what the server sends."""
 
 
+class ServiceNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom every call-taker reaches by one key: the police, the fire brigade."""
+
+    number: str
+    zh: str
+    en: str
+
+
 class Welcome(Frame, frozen=True, tag="welcome"):
-    """Who you are."""
+    """Who you are, and the centre's numbers."""
 
     session: Session
     epoch: int
     seq: int
     at_ms: int
+    numbers: tuple[ServiceNumber, ...] = ()
 
 
 class Snapshot(Frame, frozen=True, tag="snapshot"):

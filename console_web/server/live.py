@@ -86,6 +86,7 @@ class _Conversation:
                         epoch=hub.state.epoch,
                         seq=hub.state.seq,
                         at_ms=self._deps.clock.now_ms(),
+                        numbers=self._deps.settings.numbers,
                     )
                 )
             )

@@ -86,6 +86,21 @@ class RingGroupPart(Part, frozen=True):
     """All have rung in vain: so long until the first rings again."""
 
 
+class NumberPart(Part, frozen=True):
+    """Another service that every call-taker reaches by one key."""
+
+    number: Annotated[str, msgspec.Meta(pattern=r"^\+?[0-9*#]{2,32}$")]
+    name_zh: Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+    name_en: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+
+
+SERVICES = (
+    NumberPart(number="110", name_zh="公安", name_en="police"),
+    NumberPart(number="119", name_zh="消防", name_en="fire"),
+    NumberPart(number="122", name_zh="交警", name_en="traffic"),
+)
+
+
 class SipPart(Part, frozen=True):
     """Where trunks and phones send; `workers` is how many calls are carried at once, `spares` more
     stand warm for workers that still close a call's files or are started anew.
@@ -179,6 +194,8 @@ class Settings(Part, frozen=True):
     secret: Annotated[str, msgspec.Meta(min_length=16)] = ""
     """Shared by the parts of this centre; signs sessions. Made on the first start when empty."""
     seats: tuple[SeatPart, ...] = ()
+    numbers: Annotated[tuple[NumberPart, ...], msgspec.Meta(max_length=6)] = SERVICES
+    """Digits 1 and on in a call, before crews and other seats."""
     queue: QueuePart = QueuePart()
     web: WebPart = WebPart()
     journal: JournalPart = JournalPart()

@@ -8,6 +8,7 @@ import uvicorn
 
 from console_web.server.app import create_app, uvicorn_config
 from console_web.server.deps import PartHealth, WebDeps, WebSettings
+from console_web.server.frames import ServiceNumber
 from console_web.server.users import UsersStore
 from dispatch.app.browser_phones import pass_issuer
 from dispatch.app.demo import demo_accounts
@@ -54,6 +55,10 @@ class WebServer:
                     demo_accounts=demo_accounts(ground.register, settings) if settings.demo else (),
                     allowed_origins=(*settings.web.origins, *both),
                     aml_token=settings.operator.aml_token,
+                    numbers=tuple(
+                        ServiceNumber(number=one.number, zh=one.name_zh, en=one.name_en)
+                        for one in settings.numbers
+                    ),
                     phone_port=settings.sip.browser.port if settings.sip.browser.enabled else 0,
                 ),
                 phone_pass=pass_issuer(settings, ground.clock),

@@ -27,7 +27,7 @@ from console_web.server.deps import (
     WebDeps,
     WebSettings,
 )
-from console_web.server.frames import Machine, Machines
+from console_web.server.frames import Machine, Machines, ServiceNumber
 from console_web.server.users import User, UsersStore, hash_password
 from dispatch.contracts.commands import OpenEpoch, RaiseAlarm
 from dispatch.contracts.events import Record
@@ -274,6 +274,10 @@ def deps_of(
             demo=True,
             demo_accounts=demo,
             allowed_origins=half.origins if half else (),
+            numbers=(
+                ServiceNumber(number="110", zh="公安", en="police"),
+                ServiceNumber(number="12350", zh="应急", en="works accidents"),
+            ),
         ),
         active=half.active if half else lambda: True,
         places=ports.places,

@@ -95,6 +95,14 @@ def test_keys_that_the_caller_presses_are_shown(console: Page, server: Served) -
     expect(console.locator(".digits")).to_contain_text("51")
 
 
+def test_the_centres_own_numbers_have_their_keys(console: Page, server: Served) -> None:
+    talk(console, server)
+    console.keyboard.press("F7")
+    expect(console.locator("[data-test=reach-row]")).to_contain_text("12350 应急")
+    console.keyboard.press("2")
+    expect(console.locator(".parties")).to_contain_text("12350 应急")
+
+
 def test_the_police_are_added_by_two_keys_and_given_the_call(console: Page, server: Served) -> None:
     call_id = talk(console, server)
     console.keyboard.press("F7")

@@ -12,6 +12,13 @@ export interface Session {
   expires_at_ms: number
 }
 
+/** Whom every call-taker reaches by one key. */
+export interface ServiceNumber {
+  number: string
+  zh: string
+  en: string
+}
+
 export interface LogEvent {
   seq: number
   at_ms: number
@@ -48,7 +55,7 @@ export interface Machines {
 
 export type Frame =
   | Machines
-  | { type: 'welcome'; session: Session; epoch: number; seq: number; at_ms: number }
+  | { type: 'welcome'; session: Session; epoch: number; seq: number; at_ms: number; numbers: ServiceNumber[] }
   | {
       type: 'snapshot'
       epoch: number

@@ -5,7 +5,7 @@ import { reactive, readonly, shallowRef } from 'vue'
 import { addresses, base, hearMachines, isHome, openLine, turnTo } from '@/lib/bases'
 import { hearServerTime } from '@/lib/clock'
 import { greatestEpoch, hearEpoch } from '@/lib/epoch'
-import type { Frame, Machines, Session } from '@/lib/frames'
+import type { Frame, Machines, ServiceNumber, Session } from '@/lib/frames'
 import { getJson, HttpError } from '@/lib/http'
 import { findMachine, noteRefusal, prepare } from '@/lib/machines'
 import { Store } from '@/lib/store'
@@ -40,6 +40,7 @@ export class Live {
   readonly store = new Store()
   readonly session = shallowRef<Session | null>(null)
   readonly machines = shallowRef<Machines | null>(null)
+  readonly numbers = shallowRef<readonly ServiceNumber[]>([])
   private readonly linkState = reactive<Link>({
     state: 'connecting',
     heard_at_ms: 0,
@@ -122,7 +123,10 @@ export class Live {
   }
 
   private take(frame: Exclude<Frame, Machines>): void {
-    if (frame.type === 'welcome') this.welcome(frame.session)
+    if (frame.type === 'welcome') {
+      this.numbers.value = frame.numbers ?? []
+      this.welcome(frame.session)
+    }
     if (frame.type === 'snapshot' || frame.type === 'delta') {
       if (frame.type === 'delta' && frame.seq <= this.linkState.seq) return // had it
       this.linkState.epoch = frame.epoch

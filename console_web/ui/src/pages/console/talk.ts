@@ -5,7 +5,9 @@ import { defineStore } from 'pinia'
 import { computed, ref, watch } from 'vue'
 import { useCalls } from '@/lib/calls'
 import { send } from '@/lib/commands'
-import { say, t, word } from '@/lib/i18n'
+import type { ServiceNumber } from '@/lib/frames'
+import { say, t } from '@/lib/i18n'
+import { useLive } from '@/lib/page'
 import { useSeat } from '@/lib/seat'
 import { toast } from '@/lib/toasts'
 import type { AnyCommand, PartyView } from '@/lib/types'
@@ -16,7 +18,6 @@ export const REACH_MODES = ['add', 'consult', 'transfer'] as const
 export type ReachMode = (typeof REACH_MODES)[number]
 export const BEATS_PER_MIN = [100, 110, 120] as const
 const BEATS_USUAL = 110
-const QUICK_NUMBERS = ['110', '119', '122'] as const
 const QUICK_MAX = 9
 
 export interface Target {
@@ -30,6 +31,8 @@ export const useTalk = defineStore('talk', () => {
   const calls = useCalls()
   const desk = useDesk()
   const { store } = seat
+  const { numbers } = useLive()
+  const service = (number: string | undefined): ServiceNumber | undefined => numbers.value.find((one) => one.number === number)
   const call = computed(() => (calls.mine?.state === 'answered' ? calls.mine : undefined))
   const isJoined = computed(() => call.value?.connected_at_ms !== undefined)
   const reaching = ref<ReachMode>()
@@ -53,7 +56,7 @@ export const useTalk = defineStore('talk', () => {
 
   /** Crews of the incident stand before the other seats: they are asked for more often. */
   const quick = computed<Target[]>(() => {
-    const found: Target[] = QUICK_NUMBERS.map((number) => ({ label: `${number} ${t(`console.quick_${number}`)}`, number }))
+    const found: Target[] = numbers.value.map((one) => ({ label: `${one.number} ${say(one)}`, number: one.number }))
     for (const mission of desk.liveMissions) {
       const unit = store.get('unit', mission.unit_id)
       if (unit?.phone) found.push({ label: unit.plate, number: unit.phone })
@@ -69,9 +72,8 @@ export const useTalk = defineStore('talk', () => {
     if (party.seat_id) return t('console.seat', { n: party.seat_id })
     const unit = store.all('unit').find((one) => one.phone === party.number)
     if (unit) return unit.plate
-    return QUICK_NUMBERS.some((one) => one === party.number)
-      ? `${party.number} ${word('console', `quick_${party.number}`)}`
-      : (party.number ?? '')
+    const known = service(party.number)
+    return known ? `${known.number} ${say(known)}` : (party.number ?? '')
   }
 
   async function act(body: (call_id: string) => AnyCommand): Promise<boolean> {
@@ -128,7 +130,7 @@ export const useTalk = defineStore('talk', () => {
     if (!wanted) return undefined
     const number = wanted.replace(/[\s()-]/g, '')
     const dialled = { label: wanted, number }
-    if (QUICK_NUMBERS.some((one) => one === number)) return dialled
+    if (service(number)) return dialled
     const other = store.get('seat', wanted)
     if (other) return { label: wanted, seat_id: other.seat_id }
     const unit = store.all('unit').find((one) => one.phone && one.plate.toUpperCase().endsWith(wanted.toUpperCase()))
