@@ -9,8 +9,8 @@ import json
 
 import pjsua2 as pj
 
-DELAY_MS = 40
-"""Two packets: what a telephone's and a machine's own unevenness needs. ITU-T G.114 has up to
+DELAY_MS = 60
+"""Three packets: what a telephone's and a machine's own unevenness needs. ITU-T G.114 has up to
 150 ms from mouth to ear for a talk in which nobody notices.
 """
 DELAY_MS_MAX = 200
