@@ -20,6 +20,9 @@ from dispatch.views.recordings import Recordings
 ASKED_AT_ONCE_MAX = 20
 """A night's work must not keep a call waiting: the rest follows a minute later."""
 PASS_MS = 60_000
+JUMP_MS = 3_600_000
+JUMPED_WAIT_MS = 24 * JUMP_MS
+"""A clock that jumps may be wrong, and what is removed does not come back: people have a day."""
 LOOK_S = 1.0
 AGAIN_S = 60.0
 
@@ -40,9 +43,15 @@ class Retention:
         self._recordings = recordings
         self._give = give
         self._next_ms = 0
+        self._clock_ms: int | None = None
 
     async def look(self, state: State, *, now_ms: int, monotonic_ms: int) -> None:
         """Ask that what is beyond its days be removed, but what has to stay."""
+        clock_ms, before_ms = now_ms - monotonic_ms, self._clock_ms
+        self._clock_ms = clock_ms
+        if before_ms is not None and abs(clock_ms - before_ms) > JUMP_MS:
+            self._next_ms = monotonic_ms + JUMPED_WAIT_MS
+            log.warning("retention_waits", clock_jumped_ms=clock_ms - before_ms)
         if not self._keep_days or monotonic_ms < self._next_ms:
             return
         self._next_ms = monotonic_ms + PASS_MS

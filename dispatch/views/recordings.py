@@ -8,8 +8,8 @@ from dispatch.contracts.events import Record
 from dispatch.contracts.ids import CallId
 
 DAY_MS = 86_400_000
-STRAGGLERS_MS = 2 * DAY_MS
-"""Recordings are stored in the order of their ends, give or take: a crash delays some."""
+BACK_MS = 2 * DAY_MS
+"""Records are in the order of their times, but for a clock that was set back."""
 
 
 class Removal(NamedTuple):
@@ -25,7 +25,8 @@ class Recordings:
 
     def __init__(self) -> None:
         self._stored: dict[CallId, ev.RecordingStored] = {}
-        self._present: dict[CallId, ev.RecordingStored] = {}
+        self._present: dict[CallId, tuple[int, ev.RecordingStored]] = {}
+        """With the time at which the journal had it."""
         self._digests: dict[str, str] = {}
         self._removed: dict[CallId, Removal] = {}
         self._gone: list[str] = []
@@ -35,7 +36,8 @@ class Recordings:
         """Take one record in."""
         match record.body:
             case ev.RecordingStored() as stored:
-                self._stored[stored.call_id] = self._present[stored.call_id] = stored
+                self._stored[stored.call_id] = stored
+                self._present[stored.call_id] = (record.at_ms, stored)
                 self._digests |= {file.path: file.sha256 for file in stored.files}
             case ev.RecordingRemoved() as removed:
                 self._removed[removed.call_id] = Removal(record.at_ms, record.actor.id, removed)
@@ -67,10 +69,12 @@ class Recordings:
         return self._gone[after:]
 
     def older_than(self, now_ms: int, days: int) -> Iterator[ev.RecordingStored]:
-        """Those that are there and older, oldest first."""
+        """Those that are there and older, oldest first: by their own time and by the journal's, for
+        the clock of a gateway may have been wrong.
+        """
         cut_ms = now_ms - days * DAY_MS
-        for stored in self._present.values():
-            if stored.started_at_ms > cut_ms + STRAGGLERS_MS:
+        for stored_at_ms, stored in self._present.values():
+            if stored_at_ms > cut_ms + BACK_MS:
                 return
-            if stored.started_at_ms <= cut_ms:
+            if max(stored_at_ms, stored.started_at_ms) <= cut_ms:
                 yield stored

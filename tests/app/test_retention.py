@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.app.retention import ASKED_AT_ONCE_MAX, PASS_MS, Removal, Retention
+from dispatch.app.retention import (
+    ASKED_AT_ONCE_MAX,
+    JUMPED_WAIT_MS,
+    PASS_MS,
+    Removal,
+    Retention,
+)
 from dispatch.app.settings import RecordingsPart
 from dispatch.contracts import events as ev
 from dispatch.contracts.commands import AnyCommand, RemoveRecording
@@ -21,12 +27,19 @@ NOW_MS = 1_795_703_000_000
 DAYS = 30
 
 
-def told(*bodies: AnyEvent) -> Recordings:
+def told(*bodies: AnyEvent, at_ms: int = 0) -> Recordings:
     known = Recordings()
     actor = Actor(role=Role.SYSTEM, id="retention")
     for seq, body in enumerate(bodies, start=1):
         known.fold(
-            Record(seq=seq, epoch=1, at_ms=seq, actor=actor, command_id=CommandId("x"), body=body)
+            Record(
+                seq=seq,
+                epoch=1,
+                at_ms=at_ms + seq,
+                actor=actor,
+                command_id=CommandId("x"),
+                body=body,
+            )
         )
     return known
 
@@ -77,9 +90,13 @@ class Asked:
     async def _give(self, command: AnyCommand) -> None:
         self.commands.append(command)
 
-    async def calls(self, state: State, monotonic_ms: int = 0) -> Sequence[str]:
+    async def calls(
+        self, state: State, monotonic_ms: int = 0, *, ahead_ms: int = 0
+    ) -> Sequence[str]:
+        """`ahead_ms`: how wrong the wall clock is."""
         self.commands.clear()
-        await self.retention.look(state, now_ms=NOW_MS, monotonic_ms=monotonic_ms)
+        now_ms = NOW_MS + monotonic_ms + ahead_ms
+        await self.retention.look(state, now_ms=now_ms, monotonic_ms=monotonic_ms)
         return [str(c.call_id) for c in self.commands if isinstance(c, RemoveRecording)]
 
 
@@ -90,6 +107,27 @@ async def test_what_is_old_and_not_kept_is_asked_for_once_a_minute() -> None:
     assert await asked.calls(state) == ["C1", "C5"]
     assert await asked.calls(state, PASS_MS - 1) == []
     assert await asked.calls(state, PASS_MS) == ["C1", "C5"]
+    (first, _) = asked.commands
+    assert isinstance(first, RemoveRecording)
+    assert (first.path, first.legs) == (bodies[0].path, tuple(x.path for x in bodies[0].legs))
+
+
+async def test_a_gateways_wrong_clock_makes_no_recording_old() -> None:
+    """Neither is one that it dates into the future before all others for ever."""
+    ahead = stored(1, -400)
+    known = told(ahead, stored(2, 20_000), at_ms=NOW_MS - 29 * DAY_MS)
+    assert [one.call_id for one in known.older_than(NOW_MS, DAYS)] == []
+    assert [one.call_id for one in known.older_than(NOW_MS + 2 * DAY_MS, DAYS)] == ["C2"]
+
+
+async def test_after_a_jump_of_the_clock_nothing_is_asked_for_a_day() -> None:
+    asked = Asked(DAYS, stored(1, 31), stored(2, 10))
+    assert await asked.calls(State()) == ["C1"]
+    year_ms = 365 * DAY_MS
+    assert await asked.calls(State(), PASS_MS, ahead_ms=year_ms) == []
+    assert await asked.calls(State(), 2 * PASS_MS) == []  # it is right again: who knows
+    assert await asked.calls(State(), JUMPED_WAIT_MS + PASS_MS) == []
+    assert await asked.calls(State(), JUMPED_WAIT_MS + 2 * PASS_MS) == ["C1"]
 
 
 async def test_recordings_are_kept_for_ever_unless_days_are_set() -> None:
@@ -114,6 +152,25 @@ async def test_files_go_when_the_journal_says_so_and_only_those(tmp_path: Path) 
     await removal.look()
     assert names(tmp_path) == ["r2.caller.1.1.wav", "r2.peaks.json", "r2.wav"]
     await removal.look()
+
+
+async def test_another_history_is_another_history(tmp_path: Path) -> None:
+    """A machine that had to forget a tail: what it reads instead counts from its beginning."""
+    one, other = stored(1, 90, tmp_path), stored(2, 90, tmp_path)
+    known = [told(one, other, removed(one))]
+    removal = Removal(tmp_path, lambda: known[0])
+    await removal.look()
+    known[0] = told(one, other, removed(other))
+    await removal.look()
+    assert names(tmp_path) == []
+
+
+async def test_the_folder_itself_is_no_recording(tmp_path: Path) -> None:
+    itself = ev.RecordingRemoved(call_id=CallId("C9"), path=".", sha256="", keep_days=1)
+    known = told(itself)
+    removal = Removal(tmp_path, lambda: known)
+    await removal.look()
+    assert removal._left == []  # nor is it tried again and again
 
 
 async def test_a_file_that_cannot_be_removed_is_tried_again_and_none_outside_is_touched(

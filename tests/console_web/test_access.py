@@ -188,6 +188,11 @@ def test_the_system_and_the_systems_commands_never_come_from_a_screen(story: Sto
         assert Role.SYSTEM not in ALLOWED[kind]
 
 
+def test_no_person_removes_a_recording_and_who_keeps_one_is_above_a_seat() -> None:
+    assert ALLOWED[cmd.RemoveRecording] == frozenset()
+    assert ALLOWED[cmd.KeepRecording] == {Role.SUPERVISOR, Role.ADMIN}
+
+
 def test_a_crew_commands_its_own_unit_and_mission_only(story: Story) -> None:
     every = commands_of(story.state)
     own = [kind for kind in ALLOWED if Role.CREW in ALLOWED[kind]]

@@ -18,7 +18,7 @@ from console_web.server.sessions import COOKIE
 from dispatch.contracts import commands as cmd
 from dispatch.contracts.errors import JournalUnavailable
 from dispatch.contracts.things import Fix, Position, Vitals
-from dispatch.contracts.words import UnitStatus
+from dispatch.contracts.words import CloseReason, UnitStatus
 from tests.console_web.real_centre import H1, PASSWORD, U1, U2, Centre, Serving
 
 
@@ -492,6 +492,29 @@ async def test_the_story_of_an_incident_with_its_sound(serving: Serving) -> None
     gone = await chief.get(story["recordings"][0]["url"])
     assert (gone.status_code, gone.json()["code"]) == (410, "recording_missing")
     assert (await chief.get("/api/incidents/I-none/timeline")).status_code == 404
+    await chief.aclose()
+
+
+async def test_what_retention_removed_is_not_given_out_also_before_its_file_goes(
+    serving: Serving,
+) -> None:
+    centre = serving.centre
+    incident_id = centre.incident()
+    centre.hang_up()
+    call_id = centre.state.incidents[incident_id].call_ids[0]
+    now_ms = centre.clock.now_ms()
+    path = centre.record(call_id, 1, at_ms=now_ms)
+    chief = await sign_in(serving, "chief")
+    url = f"/api/recordings/{call_id}"
+    assert (await chief.get(f"{url}.wav")).status_code == 200
+    centre.tell(cmd.CloseIncident(incident_id=incident_id, reason=CloseReason.ADVICE))
+    removal = cmd.RemoveRecording(
+        call_id=call_id, path=path.name, sha256="", started_at_ms=now_ms - 2**40, keep_days=1
+    )
+    centre.tell(removal)
+    for name in (".wav", "/legs/0.wav", "/peaks"):
+        gone = await chief.get(url + name)
+        assert (gone.status_code, gone.json()["code"]) == (410, "recording_removed"), name
     await chief.aclose()
 
 

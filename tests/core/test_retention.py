@@ -51,6 +51,12 @@ def test_nothing_goes_before_call_and_incident_are_over() -> None:
     story.do(cmd.EndCall(call_ref="r1", by="caller"))
     assert refused(story, call_id) == "incident_open"
     closed(story, call_id)
+    story.do(
+        cmd.StoreRecording(
+            call_ref="r1", path="d/r1.wav", sha256="0" * 64, duration_ms=1, started_at_ms=1
+        )
+    )
+    assert story.state.calls[call_id].recording
     (removed,) = remove(story, call_id, legs=("d/r1.caller.1.1.wav",))
     assert removed == ev.RecordingRemoved(
         call_id=call_id,
@@ -59,6 +65,7 @@ def test_nothing_goes_before_call_and_incident_are_over() -> None:
         keep_days=30,
         legs=("d/r1.caller.1.1.wav",),
     )
+    assert not story.state.calls[call_id].recording  # nor does its call lead there any more
 
 
 def test_nothing_goes_before_its_days_nor_where_none_are_set() -> None:
@@ -79,6 +86,7 @@ def test_what_a_person_wants_kept_stays_also_when_the_call_is_long_forgotten() -
     assert refused(story, old) == "recording_kept"
     assert story.do(cmd.KeepRecording(call_id=old, reason="complaint")) == []
     story.do(cmd.KeepRecording(call_id=old, keep=False))
+    assert story.do(cmd.KeepRecording(call_id=old, keep=False)) == []
     assert len(remove(story, old)) == 1
 
 
