@@ -131,8 +131,8 @@ class Load:
         process = await self._sipp(
             *("-sf", str(scenario), "-p", str(free_port(CALLER_PORT)), "-m", str(calls)),
             *("-l", str(limit), "-r", "1", "-rp", str(round(1000 / rate))),
-            # Over UDP a 180 may come after the 200 that was sent after it: nobody's fault. What does
-            # not come at all is one.
+            # Over UDP a 180 may come after the 200 that was sent after it: that is no fault. What
+            # does not come at all is one.
             *("-default_behaviors", "all,-abortunexp", "-recv_timeout", str(ANSWER_MS_MAX)),
             *("-trace_shortmsg", "-trace_logs", "-trace_stat", "-trace_err", "-mp", str(first)),
             self._server,

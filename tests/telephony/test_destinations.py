@@ -48,7 +48,7 @@ async def killed_until(one: Gateway, worker: str, wanted: set[str]) -> None:
 
 async def test_only_workers_that_are_ready_and_free_are_chosen() -> None:
     async with gateway(workers=3) as one, connected(one.settings) as core:
-        assert chosen(one) == {"w0", "w1", "w2"}
+        await becomes(one, {"w0", "w1", "w2"})
         with Udp(("127.0.0.1", one.settings.kamailio.listen_port)) as trunk:
             assert (await trunk.ask(request("INVITE", body=SDP))).startswith(b"SIP/2.0 1")
             offered = await core.expect(gw.Offered)
