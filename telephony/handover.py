@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from telephony import worker_messages as wire
 from telephony.sip_message import Invite, read_invite
+from telephony.unreadable import TAG, Unreadable, answer_to, handed_over
 
 DATAGRAM_BYTES_MAX = 65_535
 RECEIVE_BUFFER_BYTES = 4_194_304
@@ -42,14 +43,17 @@ class Handover:
         self._socket.setblocking(False)  # noqa: FBT003 - the socket's own shape
         self._socket.bind((host, port))
         self._from: tuple[str, int] | None = None
+        self._public: tuple[str, int] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.port = int(self._socket.getsockname()[1])
         self.missed = 0
         self.strange = 0
 
-    def start(self, sender: tuple[str, int]) -> None:
-        """Listen to `sender` and nobody else."""
-        self._from = sender
+    def start(self, sender: tuple[str, int], public: tuple[str, int]) -> None:
+        """Listen to Kamailio's inner address, `sender`, and nobody else; what it cannot read comes
+        from its `public` one.
+        """
+        self._from, self._public = sender, public
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._readable)
 
@@ -63,12 +67,15 @@ class Handover:
 
     def answer(self, text: str) -> None:
         """Tell Kamailio something in place of a worker: it knows by the Via what it belongs to."""
+        self._send(text.encode())
+
+    def _send(self, message: bytes) -> None:
         if self._from is None:
             return
         try:
-            self._socket.sendto(text.encode(), self._from)
+            self._socket.sendto(message, self._from)
         except OSError as error:
-            log.warning("kamailio is not told of a dead worker's caller: %r", error)
+            log.warning("kamailio does not get an answer of ours: %r", error)
 
     def heard(self, worker: str, line: wire.FromWorker) -> None:
         """A worker's line: an INVITE waits for its other half, what follows it waits behind it."""
@@ -121,10 +128,23 @@ class Handover:
             except OSError as error:
                 log.warning("handover: %r", error)
                 return
+            if sender not in {self._from, self._public}:
+                self.strange += 1
+                continue
+            if (unreadable := handed_over(raw)) is not None:
+                self._answer(unreadable)
+                continue
             if sender != self._from:
                 self.strange += 1
                 continue
             self._take(read_invite(raw.decode("utf-8", "replace")))
+
+    def _answer(self, request: Unreadable) -> None:
+        if self._from is None:
+            return
+        own_via = f"SIP/2.0/UDP {self._from[0]}:{self._from[1]};branch=z9hG4bK{TAG}"
+        if (answer := answer_to(request, own_via)) is not None:
+            self._send(answer)
 
     def _take(self, invite: Invite) -> None:
         self._invites[invite.call_id] = invite

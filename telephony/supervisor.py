@@ -125,7 +125,9 @@ class Supervisor:
         """Serve. The link listens first, so that the core hears everything."""
         servers = await self.link.start()
         inner = self._settings.kamailio
-        self.handover.start((inner.internal_host, inner.internal_port))
+        self.handover.start(
+            (inner.internal_host, inner.internal_port), (inner.listen_host, inner.listen_port)
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [

@@ -25,13 +25,16 @@ NOTHING: frozenset[int] = frozenset()
 
 @dataclass(frozen=True)
 class Torture:
-    """One message. `silent` says that no answer at all is right, too (over UDP, or always)."""
+    """One message. `silent` says that no answer at all is right, too; `silent_tcp` that over TCP
+    the connection may be closed instead.
+    """
 
     name: str
     section: str
     message: bytes
     answers: frozenset[int]
     silent: bool = False
+    silent_tcp: bool = False
 
 
 def _wire(text: str) -> bytes:
@@ -39,12 +42,17 @@ def _wire(text: str) -> bytes:
 
 
 def _say(
-    name: str, section: str, text: str, *answers: int | frozenset[int], silent: bool = False
+    name: str,
+    section: str,
+    text: str,
+    *answers: int | frozenset[int],
+    silent: bool = False,
+    silent_tcp: bool = False,
 ) -> Torture:
     codes: set[int] = set()
     for answer in answers:
         codes |= answer if isinstance(answer, frozenset) else {answer}
-    return Torture(name, section, _wire(text), frozenset(codes), silent)
+    return Torture(name, section, _wire(text), frozenset(codes), silent, silent_tcp)
 
 
 VALID = (
@@ -65,7 +73,7 @@ VALID = (
         'm:"Quoted string \\"\\"" <sip:jdrosen@example.com> ; newparam =\n'
         "      newvalue ;\n  secondparam ; q = 0.33\n\n" + SDP,
         481,  # it says that it belongs to a call, and none of ours has that name
-        silent=True,  # Kamailio 5.6 does not read a folded CSeq
+        silent_tcp=True,
     ),
     _say(
         "intmeth",
@@ -84,7 +92,6 @@ VALID = (
         "Content-Length: 0\n\n",
         405,
         501,
-        silent=True,  # nor a header's name with such characters
     ),
     _say(
         "esc01",
@@ -121,7 +128,6 @@ VALID = (
         "l: 0\n\n",
         405,
         501,
-        silent=True,
     ),
     _say(
         "lwsdisp",
@@ -281,17 +287,21 @@ INVALID = (
         'Contact: "Joe" <sip:joe@example.org>;;;;\nContent-Length: 152\n'
         "Content-Type: application/sdp\n\n" + SDP,
         400,
-        silent=True,
+        silent_tcp=True,
     ),
     _say(
         "clerr",
         "3.1.2.2",
         _invite("clerr", USUAL).replace("Content-Length: 150", "Content-Length: 9999"),
         400,
-        silent=True,  # over TCP the rest may still come
+        silent_tcp=True,  # over TCP the rest may still come
     ),
     _say(
-        "ncl", "3.1.2.3", _invite("ncl", USUAL).replace("gth: 150", "gth: -999"), 400, silent=True
+        "ncl",
+        "3.1.2.3",
+        _invite("ncl", USUAL).replace("gth: 150", "gth: -999"),
+        400,
+        silent_tcp=True,
     ),
     _say(
         "scalar02",
@@ -326,7 +336,7 @@ INVALID = (
             "To: sip:user@example.com", 'To: "Mr. J. User <sip:j.user@example.com>'
         ),
         400,
-        silent=True,
+        silent_tcp=True,
     ),
     _say(
         "ltgtruri",
@@ -342,7 +352,7 @@ INVALID = (
         _invite("lwsruri", "INVITE sip:user@example.com; lr SIP/2.0"),
         400,
         505,
-        silent=True,
+        silent_tcp=True,
     ),
     _say(
         "lwsstart",
@@ -350,7 +360,7 @@ INVALID = (
         _invite("lwsstart", "INVITE  sip:user@example.com  SIP/2.0"),
         400,
         CALL,
-        silent=True,
+        silent_tcp=True,
     ),
     _say(
         "trws",
@@ -581,7 +591,6 @@ LAYERS = (
             " here.\n",
         ),
         400,
-        silent=True,
     ),
     _say(
         "bcast",

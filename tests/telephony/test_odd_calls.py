@@ -346,6 +346,15 @@ async def test_a_cancel_that_comes_too_late_ends_nothing(odd: Odd) -> None:
         await odd.ended(call_ref)
 
 
+async def test_a_cancel_of_no_call_is_told_so_when_it_comes_again(odd: Odd) -> None:
+    with peer(odd.one, "13900000035") as caller:
+        caller.invite = caller.request("INVITE")  # and never sent
+        caller.cancel()
+        await caller.nothing_but(for_s=0.3)  # it may have overtaken its INVITE
+        caller.cancel()
+        assert (await caller.expect(481)).method == "CANCEL"
+
+
 async def test_a_487_that_is_never_acknowledged_holds_no_worker(odd: Odd) -> None:
     with peer(odd.one, "13900000015") as caller:
         caller.ring()
