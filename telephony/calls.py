@@ -113,6 +113,7 @@ class CallBook:
             geolocation=line.geolocation,
             pidf=line.pidf,
             pidf_more=line.pidf_more,
+            service=line.service,
         )
 
     def _joined(self, line: wire.Joined) -> list[gw.Report]:

@@ -23,6 +23,7 @@ _OF_AN_ANSWER = {"via", "from", "to", "call-id", "cseq"}
 _URI = re.compile(r"(?:sips?|tel):([^@;>?\s]*)", re.IGNORECASE)
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().-]")
+_SERVICE = re.compile(r"sos(?:\.[a-z][a-z.-]{0,35})?", re.IGNORECASE)
 _NOT_SAFE = re.compile(r"[^0-9A-Za-z+*#_]")
 
 
@@ -32,6 +33,8 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     caller_number: str
     called: str
     trunk: str
+    service: str = ""
+    """Of a URN of RFC 5031, as in sos.fire."""
     geolocation: str
     pidf: str
     pidf_more: tuple[str, ...] = ()
@@ -48,10 +51,12 @@ def read_invite(message: str) -> Invite:
     request = lines[0] if lines else ""
     headers = _headers(lines[1:])
     pidfs = _pidfs(_first(headers, "content-type"), body)
+    service = _SERVICE.fullmatch(_first(headers, "x-service"))
     return Invite(
         caller_number=_caller(headers),
         called=_number_of(request.partition(" ")[2]),
         trunk=_first(headers, "x-trunk")[:NUMBER_CHARS_MAX],
+        service=service[0].lower() if service is not None else "",
         geolocation=", ".join(headers.get("geolocation", []))[:GEOLOCATION_CHARS_MAX],
         pidf=pidfs[0] if pidfs else "",
         pidf_more=tuple(pidfs[1:]),

@@ -195,6 +195,7 @@ class Worker:
                 call_id=invite.call_id,
                 handed_over=invite.handed_over,
                 refusal=answer_to(message, "500 The worker died"),
+                service=invite.service,
             )
         )
 

@@ -162,6 +162,7 @@ class Invited(Line, frozen=True, tag="invited"):
     """The whole INVITE is with the supervisor, under `call_id`."""
     refusal: str = ""
     """What Kamailio must hear when this worker dies while the caller rings."""
+    service: str = ""
 
 
 class Joined(Line, frozen=True, tag="joined"):

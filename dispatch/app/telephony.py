@@ -245,6 +245,7 @@ class TelephonyDesk:
                     trunk=report.trunk,
                     location=self._location(report),
                     callback_of=report.callback_of,
+                    service=report.service,
                 )
             case gw.PhoneSeen() | gw.PhoneGone():
                 return None if self._drains else self._phone_command(report)

@@ -120,6 +120,7 @@ class OfferCall(Command, frozen=True, tag="offer_call"):
     trunk: Short = ""
     location: Location | None = None
     callback_of: CallId | None = None
+    service: Short = ""
 
 
 class ConnectCall(Command, frozen=True, tag="connect_call"):

@@ -193,6 +193,8 @@ class CallOffered(Event, frozen=True, tag="call_offered.v1"):
     """What the caller speaks, where the line or an earlier call tells."""
     resumed: bool = False
     """The caller was here before and a machine lost him, or we rang him back: first in line."""
+    service: str = ""
+    """What the phone called, where that was no number (RFC 5031): `sos.ambulance`, `sos.fire` …"""
 
 
 class CallQueued(Event, frozen=True, tag="call_queued.v1"):

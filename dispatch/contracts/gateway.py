@@ -218,6 +218,8 @@ class Offered(Wire, frozen=True, tag="offered"):
     """Further PIDF-LO parts, as a network adds to what the phone says."""
     callback_of: CallId | None = None
     seat_id: SeatId | None = None
+    service: str = ""
+    """Of a URN of RFC 5031: `sos`, `sos.ambulance` …; empty where a number was dialled."""
 
 
 class Connected(Wire, frozen=True, tag="connected"):

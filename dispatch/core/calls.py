@@ -197,6 +197,7 @@ def offer(draft: Draft, command: cmd.OfferCall) -> None:
             call_class=call_class,
             language=plan.language_of(state, command.caller_number, command.called),
             resumed=original is not None or callbacks.awaited(state, command.caller_number),
+            service=command.service,
         )
     )
     if original is not None and original.callback_pending:

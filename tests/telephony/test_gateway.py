@@ -405,10 +405,11 @@ async def test_hostile_bytes_stop_nothing() -> None:
 
 async def test_an_emergency_urn_is_a_call_to_120() -> None:
     async with gateway() as one, connected(one.settings) as core:
-        reply = await asyncio.to_thread(_exchange, one, _invite("urn:service:sos.ambulance"))
+        reply = await asyncio.to_thread(_exchange, one, _invite("urn:service:sos.fire"))
         assert reply.startswith(b"SIP/2.0 1")
         offered = await core.expect(gw.Offered)
         assert (offered.called, offered.caller_number) == ("120", "13800001111")
+        assert offered.service == "sos.fire"  # ours all the same, and it is told what he wanted
 
 
 async def test_a_phone_with_a_wrong_password_is_no_seat() -> None:

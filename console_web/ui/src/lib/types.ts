@@ -254,6 +254,7 @@ export interface CallOffered {
   call_class?: CallClass;
   language?: string;
   resumed?: boolean;
+  service?: string;
 }
 
 /** Dial a number from a seat, for an incident or for none. */
@@ -948,6 +949,7 @@ export interface OfferCall {
   trunk?: string;
   location?: Location;
   callback_of?: string;
+  service?: string;
 }
 
 /** This machine is the writer from now on. */

@@ -134,7 +134,7 @@ function causeText({ q850, sip_code }: { q850?: number; sip_code?: number }): st
 function detail(event: AnyEvent, names: Names): string {
   switch (event.type) {
     case 'call_offered.v1':
-      return event.caller_number
+      return [event.caller_number, event.service && word('service', event.service.replace('.', '_'))].filter(Boolean).join(' · ')
     case 'call_answered.v1':
       return t('replay.at_seat', { seat: event.seat_id, s: (event.wait_ms / 1000).toFixed(1) })
     case 'call_ringing.v1':
