@@ -8,7 +8,7 @@ them, and each change is told to it.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from dispatch.contracts.errors import BadInput
 from telephony.kamailio import KamailioControl
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Destinations:
-    """`want` says what shall be; `run` tells Kamailio. All of them start as not to be chosen."""
+    """`want` says what shall be; `run` tells Kamailio."""
 
     def __init__(self, control: KamailioControl, uris: Mapping[str, str]) -> None:
         """`uris` are the workers' in the dispatcher's list, by name."""
@@ -40,15 +40,19 @@ class Destinations:
             self._wanted[worker] = chosen
             self._work.set()
 
-    async def began(self) -> None:
-        """Kamailio has started, and knows nothing yet; returns when it knows all.
+    def chosen(self) -> frozenset[str]:
+        """Who shall be chosen now."""
+        return frozenset(worker for worker, wanted in self._wanted.items() if wanted)
+
+    async def began(self, chosen: Collection[str]) -> None:
+        """Kamailio has started with these chosen; returns when it knows what has changed since.
 
         Raises:
             OSError: it does not answer.
             BadInput: it refuses.
         """
         async with self._one_at_a_time:
-            self._told = dict.fromkeys(self._uris, False)
+            self._told = {worker: worker in chosen for worker in self._uris}
             self._up = True
             await self._tell()
 

@@ -81,6 +81,9 @@ class Front:
 
     async def _one_life(self) -> None:
         log_path = self._settings.kamailio_path / "kamailio.log"
+        chosen = self.destinations.chosen()
+        listed = kamailio.dispatcher_list(self._settings, chosen)
+        await asyncio.to_thread(self._files.dispatcher_list.write_text, listed, encoding="ascii")
         if left := await asyncio.to_thread(kamailio.end_left_over, self._files.config):
             log.warning("ended %d processes of a kamailio that was killed", left)
         with log_path.open("wb") as out:
@@ -93,7 +96,7 @@ class Front:
         self.starts += 1
         try:
             await asyncio.to_thread(self.control.wait_ready, READY_TIMEOUT_S)
-            await self.destinations.began()
+            await self.destinations.began(chosen)
             await self.set_active(active=self.active)
             await self._restore_phones()
             self._up.set()

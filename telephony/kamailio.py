@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -109,14 +110,15 @@ def end_left_over(config: Path) -> int:
     return ended
 
 
-def dispatcher_list(settings: GatewaySettings) -> str:
-    """The workers, none of them chosen until `Destinations` says so, and the peers for calls to the
-    outside. Those are pinged from where they are called from: the inner address reaches nobody
-    beyond this machine, and a peer that is not reached is not called.
+def dispatcher_list(settings: GatewaySettings, chosen: Collection[str] = ()) -> str:
+    """The workers, of whom those `chosen` take calls from the first moment on and the others when
+    `Destinations` says so, and the peers for calls to the outside. Those are pinged from where they
+    are called from: the inner address reaches nobody beyond this machine, and a peer that is not
+    reached is not called.
     """
     front = settings.kamailio
     workers = [
-        f"{WORKERS} {uri} {INACTIVE} 0 duid={name};maxload=1"
+        f"{WORKERS} {uri} {0 if name in chosen else INACTIVE} 0 duid={name};maxload=1"
         for name, uri in worker_uris(settings).items()
     ]
     outer = f"udp:{front.listen_host}:{front.listen_port}"

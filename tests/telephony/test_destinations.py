@@ -145,7 +145,7 @@ async def told_by(
 ) -> list[tuple[str, bool]]:
     recorder = _Recorder()
     one = Destinations(recorder, URIS)
-    await one.began()
+    await one.began(())
     recorder.fails = fails
     changes(one)
     running = asyncio.ensure_future(one.run())

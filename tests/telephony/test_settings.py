@@ -64,6 +64,9 @@ def test_kamailio_accepts_the_configuration_and_only_its_owner_reads_it(tmp_path
     assert '"p1"' not in text  # the password itself is not written, only its digest
     assert files.config.stat().st_mode & 0o077 == 0
     assert "duid=w2;maxload=1" in files.dispatcher_list.read_text()
+    listed = kamailio.dispatcher_list(made, {"w1"}).splitlines()
+    flags = [line.split()[2] for line in listed[:3]]
+    assert flags == ["1", "0", "1"]  # who is free when Kamailio starts is chosen at once
     program = shutil.which("kamailio", path="/usr/sbin:/usr/bin")
     assert program is not None
     checked = subprocess.run(
