@@ -276,6 +276,7 @@ def deps_of(
             allowed_origins=half.origins if half else (),
             numbers=(
                 ServiceNumber(number="110", zh="公安", en="police"),
+                ServiceNumber(number="119", zh="消防", en="fire"),
                 ServiceNumber(number="12350", zh="应急", en="works accidents"),
             ),
         ),

@@ -99,7 +99,7 @@ def test_the_centres_own_numbers_have_their_keys(console: Page, server: Served) 
     talk(console, server)
     console.keyboard.press("F7")
     expect(console.locator("[data-test=reach-row]")).to_contain_text("12350 应急")
-    console.keyboard.press("2")
+    console.keyboard.press("3")
     expect(console.locator(".parties")).to_contain_text("12350 应急")
 
 

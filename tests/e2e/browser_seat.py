@@ -22,14 +22,14 @@ Samples = NDArray[np.float64]
 
 HEAR = """
 async (length_ms) => {
-  let player
-  while (!player) {  // it is being dialled again
-    player = window.d120.audios.find((one) => one.srcObject)
+  let stream
+  while (!stream) {  // it is being dialled again
     await new Promise((done) => setTimeout(done, 50))
+    stream = window.d120.audios.map((one) => one.srcObject).find((one) => one)
   }
   const context = new AudioContext({ sampleRate: 8000 })
   await context.resume()
-  const source = context.createMediaStreamSource(player.srcObject)
+  const source = context.createMediaStreamSource(stream)
   const tap = context.createScriptProcessor(1024, 1, 1)
   const heard = []
   tap.onaudioprocess = (event) => heard.push(...event.inputBuffer.getChannelData(0))
