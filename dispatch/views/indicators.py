@@ -94,6 +94,7 @@ class Indicators:
         self._assigned, self._sending, self._rolling = _Samples(), _Samples(), _Samples()
         self._departing, self._arriving = _Samples(), _Samples()
         self._ring_ms: dict[CallId, int] = {}
+        self._taken: set[CallId] = set()
         self._start_ms: dict[IncidentId, int] = {}
         self._incident: dict[MissionId, IncidentId] = {}
         self._alert_ms: dict[MissionId, int] = {}
@@ -162,13 +163,16 @@ class Indicators:
                     self._calls.add(at_ms, 0)
                     self._ring_ms[event.call_id] = event.first_ring_at_ms
             case ev.CallAnswered():
-                if event.call_id in self._ring_ms:
+                # Once a call: another seat that takes it over does not make it a second one.
+                if event.call_id in self._ring_ms and event.call_id not in self._taken:
+                    self._taken.add(event.call_id)
                     self._answered.add(at_ms, event.wait_ms)
             case ev.CallAbandoned():
                 self._abandoned.add(at_ms, event.wait_ms)
                 self._ring_ms.pop(event.call_id, None)
             case ev.CallEnded():
                 self._ring_ms.pop(event.call_id, None)
+                self._taken.discard(event.call_id)
             case ev.CallLinked():
                 self._from_call(event.incident_id, event.call_id)
 

@@ -78,3 +78,16 @@ def test_a_day_with_a_quick_call_a_slow_one_and_one_that_gave_up() -> None:
     assert seen.arriving.p50_ms == 500_000
     later = day.indicators.view(DAY_MS + 650_000)
     assert (later.calls, later.answered, later.answering.p50_ms) == (1, 0, None)
+
+
+def test_a_call_that_is_answered_again_is_one_answered_call() -> None:
+    day = Day()
+    call_id = day.call(0, "1")
+    day.at(4, cmd.AnswerCall(call_id=call_id, seat_id=SEAT))
+    day.at(6, cmd.FailSeat(call_ref="1", seat_id=SEAT, reason="480"))
+    day.at(8, cmd.SetSeat(seat_id=SEAT, state="free"))
+    day.at(12, cmd.AnswerCall(call_id=call_id, seat_id=SEAT))
+    assert day.state.calls[call_id].seat_id == SEAT
+    seen = day.indicators.view(0)
+    assert (seen.calls, seen.answered) == (1, 1)
+    assert seen.answering.p50_ms == 4000
