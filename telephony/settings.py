@@ -301,6 +301,13 @@ def check(settings: GatewaySettings) -> None:
     for field, port in (("listen_port", front.listen_port), ("internal_port", front.internal_port)):
         if port in taken:
             raise BadInput(f"kamailio.{field}", "inside the workers' ports", mend="move it")
+    # A worker whose ports for sound are taken would listen, be chosen, and refuse every caller.
+    sound = range(pool.rtp_port_base, pool.rtp_port_base + pool.processes * RTP_PORTS_A_WORKER)
+    if taken.start < sound.stop and sound.start < taken.stop:
+        raise BadInput("pool.rtp_port_base", "runs into the workers' SIP ports", mend="move it")
+    for field, port in (("listen_port", front.listen_port), ("internal_port", front.internal_port)):
+        if port in sound:
+            raise BadInput(f"kamailio.{field}", "inside the ports for sound", mend="move it")
     if front.listen_port == front.internal_port and front.listen_host == front.internal_host:
         raise BadInput("kamailio.internal_port", "equals listen_port", mend="choose another")
     _check_tls(front)

@@ -20,6 +20,7 @@ from simulators.callers.control import AgentProcess
 from telephony.client import GatewayLink
 from telephony.kamailio import KamailioControl
 from telephony.settings import (
+    RTP_PORTS_A_WORKER,
     GatewaySettings,
     KamailioSettings,
     PoolSettings,
@@ -35,7 +36,8 @@ R = TypeVar("R", bound=gw.Wire)
 
 
 def settings(folder: Path, *, workers: int = 2, **overrides: object) -> GatewaySettings:
-    first = free_ports(workers + 3)
+    # In one row: of two rows the second could begin anew and run into the first.
+    first = free_ports(workers * (1 + RTP_PORTS_A_WORKER) + 3)
     made = GatewaySettings(
         gateway_id="g1",
         data_dir=str(folder),
@@ -52,7 +54,7 @@ def settings(folder: Path, *, workers: int = 2, **overrides: object) -> GatewayS
         pool=PoolSettings(
             size=workers,
             sip_port_base=first + 3,
-            rtp_port_base=free_ports(workers * 20),
+            rtp_port_base=first + 3 + workers,
             seat_answer_timeout_s=5,
             seat_silent_s=1,
             place_answer_timeout_s=5,
