@@ -347,6 +347,9 @@ class FakeCentre:
             if call.seat_id and call.state is CallState.ANSWERED and call.connected_at_ms is None:
                 self.tell(cmd.ConnectCall(call_ref=call.call_ref, seat_id=call.seat_id))
 
+    def has_parties(self, call_id: str) -> bool:
+        return bool(self.state.calls[CallId(call_id)].parties)
+
     def party(self, call_id: str, *, joins: bool) -> None:
         """The newest further party of the call answers, or goes."""
         call = self.state.calls[CallId(call_id)]
@@ -360,6 +363,10 @@ class FakeCentre:
         """The caller presses a key."""
         call = self.state.calls[CallId(call_id)]
         self.tell(cmd.NoteDigit(call_ref=call.call_ref, digit=digit))
+
+    def is_link_asked(self) -> bool:
+        pending = self.state.pending.values()
+        return any(isinstance(issued.effect, SendLocationLink) for issued in pending)
 
     def settle_link(self, *, failed_reason: str = "") -> None:
         """The text message that was asked for is out, or is not."""

@@ -6,7 +6,7 @@ With `--region DIR` (a pack of `python -m simulators.region`) it has that region
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -212,6 +212,15 @@ def busy(centre: FakeCentre) -> None:
         centre.hang_up(centre.ring(number=number, located=False))
 
 
+async def until(is_so: Callable[[], bool], what: str) -> None:
+    """A key that a test has just pressed in the browser may still be on its way here."""
+    for _ in range(500):
+        if is_so():
+            return
+        await asyncio.sleep(0.02)
+    raise TimeoutError(f"{what}: not seen within 10 s of a test's asking")
+
+
 def fake_route(centre: FakeCentre, half: Half | None) -> Route:
     async def act(request: Request) -> JSONResponse:
         body = msgspec.json.decode(await request.body() or b"{}")
@@ -223,13 +232,13 @@ def fake_route(centre: FakeCentre, half: Half | None) -> Route:
                 centre.tell(RaiseAlarm(code=str(body["code"]), detail=str(body["detail"])))
             case "hang_up":
                 centre.hang_up(**body)
-            case "join":
-                centre.party(body["call_id"], joins=True)
-            case "lose":
-                centre.party(body["call_id"], joins=False)
+            case ("join" | "lose") as what:
+                await until(lambda: centre.has_parties(body["call_id"]), "a further party")
+                centre.party(body["call_id"], joins=what == "join")
             case "press":
                 centre.press(body["call_id"], body["digit"])
             case "settle_link":
+                await until(centre.is_link_asked, "a link that was asked for")
                 centre.settle_link(**body)
             case "locate":
                 centre.locate(**body)

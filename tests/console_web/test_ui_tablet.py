@@ -47,6 +47,16 @@ class Vehicle:
         records = [json.loads(line) for line in lines]
         return [record["body"] for record in records if record["actor"]["role"] == "crew"]
 
+    def written(self, kind: str) -> dict[str, Any]:
+        """The body of the journal's first record of this kind; the device may be yet to send it."""
+        for _ in range(LONG_MS // 100):
+            for line in (self.folder / "journal.jsonl").read_text().splitlines():
+                body: dict[str, Any] = json.loads(line)["body"]
+                if body["type"] == kind:
+                    return body
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{kind} was never written")
+
     def next_step(self) -> None:
         self.page.locator("[data-test=next]:not([disabled])").click()
 
@@ -174,13 +184,7 @@ def test_what_the_centre_refuses_stays_in_sight(vehicle: Vehicle) -> None:
     page.route("**/api/commands", lambda route: route.abort())
     vehicle.next_step()
     expect(page.locator("[data-test=queue]")).to_contain_text("1")
-    mission_id = json.loads(
-        next(
-            line
-            for line in (vehicle.folder / "journal.jsonl").read_text().splitlines()
-            if "unit_assigned" in line
-        )
-    )["body"]["mission_id"]
+    mission_id = vehicle.written("unit_assigned.v1")["mission_id"]
     vehicle.served.post("/test/tell", type="recall_mission", mission_id=mission_id, reason="x")
     expect(page.locator(".recalled")).to_be_visible()
     page.unroute("**/api/commands")
@@ -194,7 +198,7 @@ def test_from_the_patient_to_the_hospitals_number(vehicle: Vehicle) -> None:
     for step in ("到达现场", "接触患者", "患者上车"):
         vehicle.next_step()
         expect(page.locator("[data-test=next]")).to_contain_text(step)
-    mission_id = vehicle.by_crew()[0]["mission_id"]
+    mission_id = vehicle.written("unit_status_reached.v1")["mission_id"]
     proposals = [
         {"hospital_id": "H2", "eta_s": 600, "distance_m": 7900},
         {"hospital_id": "H1", "eta_s": 420, "distance_m": 3900, "inbound": 2},
@@ -206,11 +210,7 @@ def test_from_the_patient_to_the_hospitals_number(vehicle: Vehicle) -> None:
     expect(page.locator(".hospital .name")).to_have_text("二院")
     vehicle.next_step()
     expect(page.locator(".hospital")).to_contain_text("等待医院回传")
-    arrival_id = next(
-        json.loads(line)["body"]["arrival_id"]
-        for line in (vehicle.folder / "journal.jsonl").read_text().splitlines()
-        if "arrival_opened" in line
-    )
+    arrival_id = vehicle.written("arrival_opened.v1")["arrival_id"]
     vehicle.served.post(
         "/test/tell", type="set_admission_number", arrival_id=arrival_id, admission_no="ZY-7701"
     )
