@@ -21,6 +21,7 @@ import pjsua2 as pj
 from telephony import jitter, orphans
 from telephony import worker_messages as wire
 from telephony.orphans import Orphan
+from telephony.resting import Resting
 from telephony.sip_message import answer_to, read_invite
 from telephony.worker_call import LEGS_MAX, EmergencyCall
 from telephony.worker_legs import CALLER, Leg, LegEvent
@@ -69,6 +70,7 @@ class Worker:
         self._busy_until_ms = 0
         self._ticking = False
         self._call: EmergencyCall | None = None
+        self._resting = Resting()
         self._refused: list[Leg] = []
         self._to_refuse: list[tuple[Leg, int]] = []
         self._dying: list[Leg] = []
@@ -95,6 +97,7 @@ class Worker:
                     self._orphan_tick(self._call)
                 self._drain_events()
             self._close_if_over()
+            self._resting.bury()
             now_ms = time.monotonic_ns() // 1_000_000
             if now_ms - alive_at_ms >= ALIVE_EVERY_MS:
                 alive_at_ms = now_ms
@@ -103,7 +106,8 @@ class Worker:
 
     def _poll_ms(self) -> int:
         now_ms = time.monotonic_ns() // 1_000_000
-        if self._call is not None or self._refused or self._orphan or self._stopping:
+        at_work = self._call is not None or self._refused or self._resting
+        if at_work or self._orphan or self._stopping:
             self._busy_until_ms = now_ms + BUSY_MS
         if self._call is not None and self._call.joined and not self._stopping:
             return CALL_POLL_MS
@@ -213,6 +217,7 @@ class Worker:
             account=self._account,
             events=self._events,
             settings=self._settings,
+            resting=self._resting,
             tell=self._tell,
             now_ms=_now_ms,
         )
@@ -279,6 +284,7 @@ class Worker:
         self._refused.clear()
         self._events.clear()
         self._dying.clear()
+        self._resting.clear()
         if self._account is not None:
             self._account.shutdown()
             self._account = None

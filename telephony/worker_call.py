@@ -6,6 +6,7 @@ A call that came in starts with the caller's leg; one that is placed from here w
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import assert_never
 
 import pjsua2 as pj
@@ -14,6 +15,7 @@ from dispatch.contracts.causes import NORMAL_CLEARING
 from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import worker_messages as wire
 from telephony.reasons import CLEARED, ELSEWHERE, FAILED, NO_ANSWER, NOT_ANSWERED, Cause
+from telephony.resting import Resting
 from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
 from telephony.worker_mixer import Mixer
 from telephony.worker_parties import Parties
@@ -39,6 +41,7 @@ class EmergencyCall:
         account: pj.Account,
         events: deque[LegEvent],
         settings: wire.WorkerSettings,
+        resting: Resting,
         tell: Callable[[wire.FromWorker], None],
         now_ms: Callable[[], int],
     ) -> None:
@@ -64,9 +67,10 @@ class EmergencyCall:
             sip_host=settings.sip_host,
             tell=tell,
             now_ms=now_ms,
-            file=lambda: self.files.next(PARTY),
+            file=partial(self.files.next, PARTY),
         )
-        self._mixer = Mixer(settings, self._parties, lambda: self.files.next(CENTRE))
+        # Nothing here may lead back to this call: without a collector it would stay for ever.
+        self._mixer = Mixer(settings, self._parties, partial(self.files.next, CENTRE), resting)
         self._target: Target | None = None
         self._seat_id = ""
         self._phone = ""

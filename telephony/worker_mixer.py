@@ -7,6 +7,7 @@ import pjsua2 as pj
 
 from telephony import mixing
 from telephony import worker_messages as wire
+from telephony.resting import Resting
 from telephony.worker_legs import CALLER, SEAT, Leg
 from telephony.worker_parties import Parties
 from telephony.worker_sound import Board, Sounds
@@ -16,10 +17,14 @@ class Mixer:
     """`connect` after every change; `forget` an end whose port is gone or new."""
 
     def __init__(
-        self, settings: wire.WorkerSettings, parties: Parties, file: Callable[[], Path]
+        self,
+        settings: wire.WorkerSettings,
+        parties: Parties,
+        file: Callable[[], Path],
+        resting: Resting,
     ) -> None:
         self._parties = parties
-        self._sounds = Sounds(settings, file)
+        self._sounds = Sounds(settings, file, resting)
         self._board = Board()
         self._legs: dict[str, Leg | None] = {}
         self._announcing = False

@@ -22,15 +22,17 @@ BEAT_ON_MS = 60
 
 class Sounds:
     """Made when first asked for, gone when stopped: off the board's wires by then. `file` names the
-    next recording.
+    next recording; what is stopped goes to `resting`.
     """
 
-    def __init__(self, settings: wire.WorkerSettings, file: Callable[[], Path]) -> None:
+    def __init__(
+        self, settings: wire.WorkerSettings, file: Callable[[], Path], resting: Resting
+    ) -> None:
         self._settings = settings
         self._file = file
         self._playing: dict[str, pj.AudioMedia] = {}
         self._recorders: dict[str, pj.AudioMediaRecorder] = {}
-        self._resting = Resting()
+        self._resting = resting
         self._per_min = 0
         self._place = 0
 

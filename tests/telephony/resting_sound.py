@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
         announcement=announcement(folder / "a.wav"), music="", places=str(folder),
         seat_answer_timeout_s=1, seat_silent_s=1, caller_silent_s=1, place_answer_timeout_s=1,
     )  # fmt: skip
-    sounds, board = Sounds(settings, lambda: folder / "centre.wav"), Board()
+    sounds, board = Sounds(settings, lambda: folder / "centre.wav", resting.Resting()), Board()
     ear = pj.AudioMediaRecorder()
     ear.createRecorder(str(folder / "ear.wav"))
 

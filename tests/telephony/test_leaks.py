@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import gc
 import shutil
 import sys
 import tempfile
+import weakref
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import pjsua2 as pj
 import pytest
 from msgspec.structs import replace
 
@@ -16,7 +20,10 @@ from simulators.bench.gateway import Switchboard, gateway, settings
 from simulators.bench.short_callers import ShortCallers
 from simulators.bench.sip_load import Load
 from telephony.kamailio import KamailioControl
+from telephony.resting import Resting
 from telephony.settings import GatewaySettings
+from telephony.worker_call import EmergencyCall
+from telephony.worker_messages import WorkerSettings
 from tests.ports import free_ports
 from tests.telephony.harness import left_behind, until
 
@@ -116,6 +123,32 @@ async def nothing_stays(*, workers: int, calls: int, rate: float, memory_kib: in
             await until(flat, timeout_s=90)
         finally:
             sys.stdout.write(f"{calls} calls: {grown(before, held(made.data_path))} of {before}\n")
+
+
+def test_a_call_is_gone_as_soon_as_its_worker_drops_it(tmp_path: Path) -> None:
+    """A worker collects no garbage while it talks: what led back to a call would keep it."""
+    chosen = WorkerSettings(
+        name="worker-0", gateway_id="t", sip_host="127.0.0.1", sip_port=1, rtp_host="127.0.0.1",
+        rtp_port=2, rtp_ports=8, kamailio="127.0.0.1:3", live_dir=str(tmp_path), announcement="",
+        music="", places="", seat_answer_timeout_s=1, seat_silent_s=1, caller_silent_s=1,
+        place_answer_timeout_s=1,
+    )  # fmt: skip
+    call: EmergencyCall | None = EmergencyCall(
+        call_ref="R1",
+        account=pj.Account(),
+        events=deque(),
+        settings=chosen,
+        resting=Resting(),
+        tell=lambda _: None,
+        now_ms=lambda: 0,
+    )
+    dropped = weakref.ref(call)
+    gc.disable()
+    try:
+        call = None
+        assert dropped() is None
+    finally:
+        gc.enable()
 
 
 async def test_hundreds_of_calls_leave_nothing_behind() -> None:
