@@ -2,8 +2,8 @@
 
 The supervisor knows at once when a worker takes a call, is free again, dies or leaves. Kamailio's
 dispatcher would know by its pings, a second later, and by a count of its own, which forgets and
-never hears of a death. So its list of workers is written once and never read again, nobody pings
-them, and each change is told to it.
+never hears of a death. So its list says who is free when it starts and is not read again, nobody
+pings them, and each change is told to it.
 """
 
 import asyncio

@@ -65,9 +65,23 @@ class Handover:
         for worker in tuple(self._waiting):
             self._go(worker)
 
-    def answer(self, text: str) -> None:
-        """Tell Kamailio something in place of a worker: it knows by the Via what it belongs to."""
-        self._send(text.encode())
+    def go_on(self, invited: wire.Invited) -> None:
+        """The worker of a caller who still rings is dead: Kamailio takes the next one for him, and
+        what came with him is there again. Kamailio knows by the Via what the refusal belongs to.
+        """
+        if invited.handed_over:
+            self._take(
+                Invite(
+                    caller_number=invited.caller_number,
+                    called=invited.called,
+                    trunk=invited.trunk,
+                    geolocation=invited.geolocation,
+                    pidf=invited.pidf,
+                    pidf_more=invited.pidf_more,
+                    call_id=invited.call_id,
+                )
+            )
+        self._send(invited.refusal.encode())
 
     def _send(self, message: bytes) -> None:
         if self._from is None:

@@ -19,6 +19,7 @@ import msgspec
 
 from dispatch.contracts.errors import BadInput
 from telephony.settings import GatewaySettings, KamailioSettings
+from telephony.sip_message import WORKER_DIED
 
 WORKERS, PEERS = 1, 2
 """Sets of the dispatcher."""
@@ -166,6 +167,7 @@ def config(settings: GatewaySettings, files: KamailioFiles) -> str:
         "handover": f"{front.internal_host}:{files.handover_port}",
         "worker_bytes": str(WORKER_BYTES_MAX),
         "headers_kept": HEADERS_KEPT,
+        "worker_died": WORKER_DIED,
         **_tls(front, files, advertise),
         **_browser(front, files, advertise),
     }

@@ -15,11 +15,14 @@ GEOLOCATION_CHARS_MAX = 1024
 CALL_ID_CHARS_MAX = 256
 PIDF_CHARS_MAX = 65_536
 ANSWER_CHARS_MAX = 8000
+WORKER_DIED = "The worker died"
+"""By these words Kamailio knows who says so: no worker does."""
 
 PIDF = "application/pidf+xml"
 
-_COMPACT = {"f": "from", "t": "to", "c": "content-type", "v": "via", "i": "call-id", "m": "contact"}
-_OF_AN_ANSWER = {"via", "from", "to", "call-id", "cseq"}
+REPEATED = frozenset({"via", "from", "to", "call-id", "cseq"})
+"""What an answer has from its request (RFC 3261 §8.2.6.2)."""
+COMPACT = {"f": "from", "t": "to", "c": "content-type", "v": "via", "i": "call-id", "m": "contact"}
 _URI = re.compile(r"(?:sips?|tel):([^@;>?\s]*)", re.IGNORECASE)
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().-]")
@@ -65,16 +68,16 @@ def read_invite(message: str) -> Invite:
     )
 
 
-def answer_to(message: str, status: str) -> str:
-    """An answer without a body, by whoever has only the request's text (RFC 3261 §8.2.6.2); empty
-    for a request whose headers are beyond all measure. `status` is as in `500 Server Error`.
+def refusal_of(message: str, status: str) -> str:
+    """What refuses this INVITE, for whoever has only its text (RFC 3261 §8.2.6.2); empty where its
+    headers are beyond all measure. `status` is as in `500 Server Error`.
     """
     head = message.replace("\r\n", "\n").partition("\n\n")[0]
     kept = []
     for line in _unfolded(head)[1:]:
         name = line.partition(":")[0].strip().lower()
-        key = _COMPACT.get(name, name)
-        if key in _OF_AN_ANSWER:
+        key = COMPACT.get(name, name)
+        if key in REPEATED:
             tag = ";tag=gone" if key == "to" and ";tag=" not in line.lower() else ""
             kept.append(line + tag)
     text = "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""])
@@ -97,7 +100,7 @@ def _headers(lines: list[str]) -> dict[str, list[str]]:
         name, colon, value = line.partition(":")
         if colon:
             key = name.strip().lower()
-            headers.setdefault(_COMPACT.get(key, key), []).append(value.strip())
+            headers.setdefault(COMPACT.get(key, key), []).append(value.strip())
     return headers
 
 

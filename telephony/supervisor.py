@@ -111,7 +111,7 @@ class Supervisor:
         self._deaths: asyncio.Queue[_Death] = asyncio.Queue(FRONT_WORK_MAX)
         self._stop = asyncio.Event()
         self._places = WaitingPlaces()
-        self._refusals: dict[str, str] = {}
+        self._ringing: dict[str, wire.Invited] = {}
         self._ring_group = RingGroup(settings.ring_group)
         self._core_seen_ms = clock.monotonic_ms()
         self.reports_lost = 0
@@ -207,7 +207,9 @@ class Supervisor:
             self._merger.later(line.call_ref, cuts=cuts)
         if not isinstance(line, wire.Alive):
             self._choose(worker)
-            self._refusals[worker] = line.refusal if isinstance(line, wire.Invited) else ""
+            self._ringing.pop(worker, None)
+        if isinstance(line, wire.Invited):
+            self._ringing[worker] = line
 
     def _choose(self, worker: str) -> None:
         """Callers are given to a worker while it is ready and free."""
@@ -238,8 +240,8 @@ class Supervisor:
     def _died(self, worker: str) -> None:
         self.handover.died(worker)
         self._choose(worker)
-        if refusal := self._refusals.pop(worker, ""):
-            self.handover.answer(refusal)  # his caller still rings, and goes on to the next worker
+        if invited := self._ringing.pop(worker, None):
+            self.handover.go_on(invited)
         call_ref, reports = self.book.worker_died(worker, self._clock.now_ms())
         if not call_ref:
             return

@@ -9,10 +9,10 @@ import re
 
 import msgspec
 
+from telephony.sip_message import COMPACT, REPEATED
+
 MARK = b"UNREADABLE "
-HEADERS = {"v": "via", "f": "from", "t": "to", "i": "call-id"}
 ONCE = ("from", "to", "call-id", "cseq")
-COPIED = {"via": "Via", "from": "From", "to": "To", "call-id": "Call-ID", "cseq": "CSeq"}
 KNOWN = {
     "INVITE", "BYE", "CANCEL", "OPTIONS", "REGISTER", "UPDATE", "PRACK", "INFO", "REFER", "NOTIFY",
     "SUBSCRIBE", "MESSAGE", "PUBLISH",
@@ -54,7 +54,7 @@ def answer_to(request: Unreadable, own_via: str) -> bytes | None:
     first, *lines = re.split(r"\r?\n", head)
     method = FIRST.fullmatch(first)
     found = _headers(lines)
-    if method is None or method[1] == "ACK" or any(name not in found for name in COPIED):
+    if method is None or method[1] == "ACK" or any(name not in found for name in REPEATED):
         return None
     via = _answered(found["via"][0], request)
     if via is None:
@@ -82,8 +82,8 @@ def _headers(lines: list[str]) -> dict[str, list[str]]:
     for line in lines:
         name, colon, value = line.partition(":")
         name = name.strip().lower()
-        name = HEADERS.get(name, name)
-        if colon and name in COPIED and len(line) <= LINE_MAX:
+        name = COMPACT.get(name, name)
+        if colon and name in REPEATED and len(line) <= LINE_MAX:
             found.setdefault(name, []).append(value.strip())
     return found
 

@@ -22,7 +22,7 @@ from telephony import jitter, orphans
 from telephony import worker_messages as wire
 from telephony.orphans import Orphan
 from telephony.resting import Resting
-from telephony.sip_message import answer_to, read_invite
+from telephony.sip_message import WORKER_DIED, read_invite, refusal_of
 from telephony.worker_call import LEGS_MAX, EmergencyCall
 from telephony.worker_legs import CALLER, Leg, LegEvent
 
@@ -198,7 +198,7 @@ class Worker:
                 pidf=invite.pidf,
                 call_id=invite.call_id,
                 handed_over=invite.handed_over,
-                refusal=answer_to(message, "500 The worker died"),
+                refusal=refusal_of(message, f"500 {WORKER_DIED}"),
                 service=invite.service,
             )
         )

@@ -13,9 +13,14 @@ from dispatch.contracts.errors import BadInput
 from telephony.destinations import Destinations
 from telephony.kamailio import KamailioControl
 from tests.telephony.harness import Gateway, connected, gateway, running, settings, until
-from tests.telephony.sip_wire import SDP, Udp, request
+from tests.telephony.sip_wire import SDP, Udp, request, with_location
+from tests.telephony.test_handover import pidf
 
 URIS = {"w0": "sip:127.0.0.1:1", "w1": "sip:127.0.0.1:2"}
+
+
+def worker_of(offered: gw.Offered) -> str:
+    return offered.call_ref.rpartition("-")[2]
 
 
 def chosen(one: Gateway) -> set[str]:
@@ -52,8 +57,7 @@ async def test_only_workers_that_are_ready_and_free_are_chosen() -> None:
         with Udp(("127.0.0.1", one.settings.kamailio.listen_port)) as trunk:
             assert (await trunk.ask(request("INVITE", body=SDP))).startswith(b"SIP/2.0 1")
             offered = await core.expect(gw.Offered)
-            worker = offered.call_ref.rpartition("-")[2]
-            free = {"w0", "w1", "w2"} - {worker}
+            free = {"w0", "w1", "w2"} - {worker_of(offered)}
             await becomes(one, free)  # and not only for as long as a load is remembered
             killed, left = sorted(free)
             await killed_until(one, killed, {left})
@@ -65,13 +69,22 @@ async def test_only_workers_that_are_ready_and_free_are_chosen() -> None:
 
 
 async def test_a_caller_who_still_rings_when_his_worker_dies_rings_on_at_the_next() -> None:
+    """At one that is free by now, not then; and with all that came with his call."""
     async with gateway(workers=2) as one, connected(one.settings) as core:
-        with Udp(("127.0.0.1", one.settings.kamailio.listen_port)) as trunk:
-            await trunk.send(request("INVITE", body=SDP))
-            first = await core.expect(gw.Offered)
-            os.kill(one.worker_pid(first.call_ref.rpartition("-")[2]), signal.SIGKILL)
-            second = await core.expect(gw.Offered, lambda r: r.call_ref != first.call_ref)
+        to = ("127.0.0.1", one.settings.kamailio.listen_port)
+        with Udp(to) as other, Udp(to) as trunk:
+            await other.send(request("INVITE", body=SDP, call_id="other"))
+            before = await core.expect(gw.Offered)
+            body, kind = with_location(pidf(13_000))
+            await trunk.send(request("INVITE", body=body, kind=kind, call_id="his"))
+            first = await core.expect(gw.Offered, lambda r: r.call_ref != before.call_ref)
+            await core.release(before.call_ref)
+            await becomes(one, {worker_of(before)})
+            os.kill(one.worker_pid(worker_of(first)), signal.SIGKILL)
+            calls = {before.call_ref, first.call_ref}
+            second = await core.expect(gw.Offered, lambda r: r.call_ref not in calls)
             assert second.caller_number == first.caller_number
+            assert second.pidf == first.pidf != ""
             ended = await core.expect(gw.Ended, lambda r: r.call_ref == first.call_ref)
             assert ended.by == "system"
             await core.hold(second.call_ref)

@@ -9,13 +9,9 @@ import pytest
 from dispatch.contracts import gateway as gw
 from simulators.bench.short_callers import ShortCallers
 from tests.telephony.harness import Core, Gateway, connected, gateway, until
-from tests.telephony.test_destinations import becomes, chosen
+from tests.telephony.test_destinations import becomes, chosen, worker_of
 
 WORKERS = 40
-
-
-def worker_of(offered: gw.Offered) -> str:
-    return offered.call_ref.rpartition("-")[2]
 
 
 async def rings(callers: ShortCallers, core: Core, number: str) -> gw.Offered:
