@@ -182,11 +182,13 @@ def test_a_lost_answer_does_not_make_it_happen_twice(vehicle: Vehicle) -> None:
 def test_what_the_centre_refuses_stays_in_sight(vehicle: Vehicle) -> None:
     page = vehicle.page
     page.route("**/api/commands", lambda route: route.abort())
+    expect(page.locator("[data-test=navigate]")).to_contain_text("导航")
     vehicle.next_step()
     expect(page.locator("[data-test=queue]")).to_contain_text("1")
     mission_id = vehicle.written("unit_assigned.v1")["mission_id"]
     vehicle.served.post("/test/tell", type="recall_mission", mission_id=mission_id, reason="x")
     expect(page.locator(".recalled")).to_be_visible()
+    expect(page.locator("[data-test=navigate]")).to_contain_text("本车位置")  # nowhere to go
     page.unroute("**/api/commands")
     expect(page.locator("[data-test=refused]")).to_be_visible(timeout=LONG_MS)
     page.click("[data-test=refused] button")
