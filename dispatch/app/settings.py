@@ -284,6 +284,7 @@ def load(path: Path) -> Settings:
         raise BadInput(str(path), str(fault), mend="see docs/configuration.md") from fault
     check_queue(settings.queue, settings.seats)
     _check_ring_group(settings)
+    _check_numbers(settings.numbers)
     if (pair := settings.pair) is not None:
         check_pair(
             pair, node=settings.node, secret=settings.secret, journal_url=settings.journal.url
@@ -316,6 +317,13 @@ def _check_ring_group(settings: Settings) -> None:
             raise BadInput("sip.ring_group.seats", f"{seat_id!r} is no seat", mend=mend)
     if len(set(rung)) != len(rung):
         raise BadInput("sip.ring_group.seats", "a seat appears twice", mend="name each once")
+
+
+def _check_numbers(numbers: tuple[NumberPart, ...]) -> None:
+    found = [one.number for one in numbers]
+    for number in found:
+        if found.count(number) > 1:
+            raise BadInput("numbers.number", f"{number!r} is there twice", mend="name each once")
 
 
 def _below(base: Path, name: str) -> str:

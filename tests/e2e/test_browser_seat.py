@@ -151,6 +151,9 @@ async def test_the_call_outlives_the_page_the_socket_and_the_media_bridge(
         # Loaded anew, the page is dialled again, and the call is where it was.
         await seat.page.reload()
         await seat.talks()
+        await seat.page.keyboard.press("F7")
+        await expect(seat.page.locator("[data-test=reach-row]")).to_contain_text("110 公安")
+        await seat.page.keyboard.press("Escape")
         await hears_the_caller(seat)
 
         # The socket tears: the sound goes on, and the page registers over another.
