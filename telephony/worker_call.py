@@ -204,7 +204,8 @@ class EmergencyCall:
             case "disconnected":
                 self._on_gone(leg, event)
             case "digit":
-                self._on_digit(leg, event.reason)
+                if leg is self._caller:
+                    self._told.digit(event.reason)
             case "refer":
                 if leg is self._seat and self._stage is Stage.JOINED:
                     self._told.referred(event.reason)
@@ -292,10 +293,6 @@ class EmergencyCall:
             self._leave(leg)
             self._seat_left(Cause(sip_code, "the phone is silent and does not answer"))
 
-    def _on_digit(self, leg: Leg, digit: str) -> None:
-        if leg is self._caller:
-            self._told.digit(digit)
-
     def _on_phone_hold(self, held: bool) -> None:  # noqa: FBT001 - one flag of the leg
         self._phone_holds = held
         self._mixer.phone_holds(held=held)
@@ -315,9 +312,8 @@ class EmergencyCall:
 
     def _dial(self, leg: Leg, target: Target) -> str:
         """Start a leg; what went wrong, or empty."""
-        local_uri = f"<sip:{target.shown}@{self._settings.sip_host}>"
         try:
-            leg.dial(target.uri, target.headers, local_uri)
+            leg.dial(target.uri, target.headers, f"<sip:{target.shown}@{self._settings.sip_host}>")
         except pj.Error as error:
             leg.gone = True
             return str(error)
