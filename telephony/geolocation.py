@@ -46,8 +46,8 @@ def best_presence(documents: Sequence[str]) -> tuple[Presence, list[BadInput]]:
         except BadInput as fault:
             faults.append(fault)
     best = min(read, key=_rank, default=Presence())
-    address = best.address or next((p.address for p in read if p.address), "")
-    return msgspec.structs.replace(best, address=address), faults
+    civic = next((p.civic for p in (best, *read) if p.address), best.civic)
+    return msgspec.structs.replace(best, civic=civic), faults
 
 
 def _rank(presence: Presence) -> tuple[int, float]:

@@ -13,6 +13,7 @@ import msgspec
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.things import Location, Position
 from dispatch.contracts.words import LocationSource
+from telephony.civic import Civic, civic_of
 from telephony.shapes import Disc, around, around_arc
 
 PIDF_BYTES_MAX = 65_536
@@ -40,9 +41,6 @@ SHAPE_NAMES = frozenset(
 LOCATIONS_MAX = 16
 CORNERS_MAX = 64
 """RFC 5491 §5.2.2 has sixteen points; some networks send more."""
-CIVIC_PARTS = ("A1", "A2", "A3", "A4", "A5", "A6", "RD", "STS", "HNO", "LMK", "LOC", "FLR", "ROOM")
-"""From the province down to the room, the order of a Chinese address (RFC 5139 §3.1)."""
-ADDRESS_CHARS_MAX = 200
 CONFIDENCE_PCT = 95.0
 """What RFC 5491 §3.1 assumes when nothing is said, and what `accuracy_m` means."""
 
@@ -82,7 +80,12 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     """What a document says: a place, an address, or both."""
 
     location: Location | None = None
-    address: str = ""
+    civic: Civic = Civic()
+
+    @property
+    def address(self) -> str:
+        """As people read it; empty where none was said."""
+        return self.civic.text
 
 
 def read_pidf(text: str) -> Location:
@@ -109,26 +112,27 @@ def read_presence(text: str) -> Presence:
     if presence is None:
         raise BadInput("pidf", f"the root is {root.name[:60]!r}", mend="send a presence document")
     infos = presence.all_of({f"{GEOPRIV} location-info"})[:LOCATIONS_MAX] or [presence]
-    addresses = [address for info in infos if (address := _civic(info))]
+    addresses = [civic for info in infos if (civic := _civic(info)).text]
     places = [
         (_shape(element, info, presence), _civic(info))
         for info in infos
         for element in info.outermost(SHAPE_NAMES)
     ]
-    address = addresses[0] if addresses else ""
-    if not places and not address:
+    address = addresses[0] if addresses else Civic()
+    if not places and not address.text:
         raise BadInput("pidf", "no shape and no address", mend="see docs/telephony.md")
     if not places:
-        return Presence(address=address)
+        return Presence(civic=address)
     best, own = min(places, key=lambda found: _rank(found[0][1]))
     position, accuracy_m = best
+    civic = own if own.text else address
     location = Location(
         position=position,
         source=LocationSource.SIP,
         accuracy_m=accuracy_m,
-        address=own or address,
+        address=civic.text,
     )
-    return Presence(location=location, address=own or address)
+    return Presence(location=location, civic=civic)
 
 
 def _rank(accuracy_m: float | None) -> float:
@@ -136,9 +140,18 @@ def _rank(accuracy_m: float | None) -> float:
     return math.inf if accuracy_m is None else accuracy_m
 
 
-def _civic(info: _Element) -> str:
-    civic = info.find(CIVIC, "civicAddress")
-    return _address(civic) if civic is not None else ""
+def _civic(info: _Element) -> Civic:
+    address = info.find(CIVIC, "civicAddress")
+    if address is None:
+        return Civic()
+    prefix = f"{CIVIC} "
+    return civic_of(
+        {
+            part.name.removeprefix(prefix): part.text
+            for part in reversed(address.children)  # of two the first counts
+            if part.name.startswith(prefix)
+        }
+    )
 
 
 def _parse(text: str) -> _Element:
@@ -297,15 +310,6 @@ def _at_95_pct(radius_m: float, confidence: _Element | None) -> float:
         raise BadInput("pidf confidence", text[:20], mend="between 0 and 100")
     scale = math.log(1 - CONFIDENCE_PCT / 100) / math.log(1 - pct / 100)
     return min(radius_m * math.sqrt(scale), RADIUS_M_MAX)
-
-
-def _address(civic: _Element) -> str:
-    parts = []
-    for local in CIVIC_PARTS:
-        element = civic.find(CIVIC, local)
-        if element is not None and element.text.strip():
-            parts.append(" ".join(element.text.split()))
-    return " ".join(parts)[:ADDRESS_CHARS_MAX]
 
 
 def _number(field: str, text: str) -> float:

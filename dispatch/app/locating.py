@@ -34,6 +34,7 @@ from dispatch.contracts.ids import CallId
 from dispatch.contracts.ports import CommandPort
 from dispatch.contracts.things import Actor, Location, Position, Subscriber
 from dispatch.contracts.words import LocationSource, Role
+from telephony.civic import Civic
 from telephony.geolocation import best_presence, references
 from telephony.operators import HttpDirectory, HttpSms, Message, References
 
@@ -200,7 +201,7 @@ class LocatingDesk:
         documents = tuple(filter(None, (report.pidf, *report.pidf_more)))
         presence, _ = best_presence(documents)
         if presence.location is None and presence.address:
-            self._later(partial(self._find, call_id, presence.address))
+            self._later(partial(self._find, call_id, presence.civic))
 
     async def _fetch(self, server: References, call_id: CallId, uri: str) -> None:
         try:
@@ -212,22 +213,30 @@ class LocatingDesk:
         if presence.location is not None:
             await self.locate(LocateCaller(call_id=call_id, location=presence.location))
         elif presence.address:
-            await self._find(call_id, presence.address)
+            await self._find(call_id, presence.civic)
 
-    async def _find(self, call_id: CallId, address: str) -> None:
+    async def _find(self, call_id: CallId, civic: Civic) -> None:
         """A civic address without a place: where our own map has it."""
-        hits = await self._places(address, None) if self._places is not None else ()
-        if not hits:
+        hit = await self._on_the_map(civic)
+        if hit is None:
             log.info("address_not_found")
             return
-        hit = hits[0]
         location = Location(
             position=Position(lat=hit.lat, lon=hit.lon),
             source=LocationSource.SIP,
-            address=address,
+            address=civic.text,
             place_id=hit.place_id,
         )
         await self.locate(LocateCaller(call_id=call_id, location=location))
+
+    async def _on_the_map(self, civic: Civic) -> PlaceHit | None:
+        if self._places is None:
+            return None
+        for name in civic.names:
+            for hit in await self._places(name, None):
+                if civic.may_lie_in(hit.county_zh):
+                    return hit
+        return None
 
     async def locate(self, command: LocateCaller) -> None:
         """A location says also how one would call the place."""

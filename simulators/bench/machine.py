@@ -6,7 +6,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -81,13 +81,17 @@ class Machine(Addresses):
         region: Path | None = None,
         options: Sequence[str],
         workers: int = 0,
+        own: Callable[[Settings], Settings] | None = None,
     ) -> None:
-        """`workers` is how many there are instead of the settings' own."""
+        """`workers` is how many there are instead of the settings' own. `own` makes of the demo's
+        settings those of a centre: the machine is started with their file then.
+        """
         self._data = data
         self._rng = rng
         self._region = region
         self._options = tuple(options)
         self._workers = workers
+        self._own = own
         self._mark = f"{data}:{rng.getrandbits(64):x}"
         self._process: asyncio.subprocess.Process | None = None
         self.settings = demo_settings(data)
@@ -101,7 +105,11 @@ class Machine(Addresses):
             raise MachineFailed(f"{self._data} is too long a path for Unix sockets")
         if self._region is not None:
             (self._data / "region").symlink_to(self._region, target_is_directory=True)
-        save(self._with_ports(), runtime_path(self.settings))
+        if self._own is None:
+            save(self._with_ports(), runtime_path(self.settings))
+        else:
+            self.settings = self._own(self._with_ports())
+            save(self.settings, self._file)
         await self.start()
         return self
 
@@ -125,9 +133,11 @@ class Machine(Addresses):
         Raises:
             MachineFailed: it ended, or was silent.
         """
+        demo = ("--demo", "--no-simulators", "--data", str(self._data))
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "dispatch.app.cli", "run", "--demo", "--no-simulators"),
-            *("--data", str(self._data), *self._options),
+            *(sys.executable, "-m", "dispatch.app.cli", "run"),
+            *(demo if self._own is None else ("--config", str(self._file))),
+            *self._options,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -140,6 +150,10 @@ class Machine(Addresses):
             await self.stop()
             raise MachineFailed("not ready in time: " + " | ".join(self.said[-5:])) from None
         self.settings = load(runtime_path(self.settings))
+
+    @property
+    def _file(self) -> Path:
+        return self._data / "centre.json"
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
         while process.stdout is not None:

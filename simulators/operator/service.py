@@ -41,6 +41,8 @@ class OperatorService:
         self.behaviour = behaviour or Behaviour()
         self.messages: OrderedDict[str, Message] = OrderedDict()
         self.asked = 0
+        self.answered = 0
+        """Of those; also who had gone by then."""
         self._news = asyncio.Condition()
         self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         self.app.get("/subscriber")(self._subscriber)
@@ -60,6 +62,7 @@ class OperatorService:
         if not self._known_client(request):
             return Response(status_code=401)
         await asyncio.sleep(self.behaviour.delay_s)
+        self.answered += 1
         found = self.behaviour.known.get(number)
         if found is None and self.behaviour.invent:
             found = invented(number)

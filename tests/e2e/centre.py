@@ -1,0 +1,207 @@
+"""A whole centre of its own for tests of calls: the machine, four seats with telephones and
+screens, callers, and what the telephone operator offers. One serves all the tests of a module.
+"""
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from fastapi import HTTPException, Response
+from msgspec.structs import replace
+
+from dispatch.app.demo import make_users
+from dispatch.app.queue_settings import GroupPart, KnownNumberPart, LinePart, QueuePart
+from dispatch.app.settings import OperatorPart, RecordingsPart, Settings
+from dispatch.contracts import events as ev
+from dispatch.contracts.events import Record
+from dispatch.contracts.ids import CallId
+from dispatch.contracts.things import Register
+from simulators.bench.machine import Machine
+from simulators.callers import messages as say
+from simulators.callers.control import AgentProcess
+from simulators.operator.service import OperatorService
+from simulators.people.screen import Screen
+from tests.e2e.actors import accepted, enrol, recorded, screen
+from tests.simulators.operator.serving import served
+
+HALL, REMOTE, RESERVE, SPEAKER = "01", "02", "03", "04"
+"""The seats: two of the hall, the second of which speaks Uyghur, a remote one, a reserve."""
+GROUPS = {HALL: "hall", REMOTE: "remote", RESERVE: "reserve", SPEAKER: "hall"}
+REMOTE_AFTER_MS = 1000
+UYGHUR_LINE, HOSPITAL = "1202", "09960000001"
+TOKEN = "the token of the tests"
+KEEP_DAYS = 30
+WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Centre:
+    """What a test has to do with; every test leaves no call behind."""
+
+    machine: Machine
+    operator: OperatorService
+    references: dict[str, str]
+    """Documents by name, fetched from `url` + name."""
+    url: str
+    callers: AgentProcess
+    phones: AgentProcess
+    seats: Mapping[str, Screen]
+    monitor: Screen
+    _known: set[CallId] = field(default_factory=set)
+
+    async def open_only(self, *seat_ids: str) -> None:
+        """These seats are free, the first for the longest time; the others are closed."""
+        closed = [(seat_id, "closed") for seat_id in self.seats if seat_id not in seat_ids]
+        for seat_id, state in (*closed, *((seat_id, "free") for seat_id in seat_ids)):
+            await accepted(self.seats[seat_id], "set_seat", seat_id=seat_id, state=state)
+
+    async def dial(
+        self, name: str, number: str, called: str = "120", *, geolocation: str = "", pidf: str = ""
+    ) -> ev.CallOffered:
+        """A telephone dials; `name` is the call's name there."""
+        dialled = say.Dial(
+            call=name,
+            to=f"sip:{called}@{self.machine.sip_server}",
+            number=number,
+            play="tone:440",
+            geolocation=geolocation,
+            pidf=pidf,
+        )
+        await self.callers.send(dialled)
+        record = await recorded(
+            self.machine,
+            ev.CallOffered,
+            lambda e: (
+                isinstance(e, ev.CallOffered)
+                and e.caller_number == number
+                and e.call_id not in self._known
+            ),
+        )
+        offered = cast("ev.CallOffered", record.body)
+        self._known.add(offered.call_id)
+        return offered
+
+    async def told(self, kind: type[ev.AnyEvent], call_id: CallId) -> Record:
+        """The first event of this kind of the call, once it is there."""
+        return await recorded(self.machine, kind, lambda e: getattr(e, "call_id", None) == call_id)
+
+    async def of_call(self, call_id: CallId) -> list[ev.AnyEvent]:
+        """All events of the call, in order."""
+        records = await self.machine.journal()
+        return [r.body for r in records if getattr(r.body, "call_id", None) == call_id]
+
+    async def rings(self, call_id: CallId) -> tuple[str, Record]:
+        """At which seat the call rings first, and the record of it."""
+        record = await self.told(ev.CallRinging, call_id)
+        return str(cast("ev.CallRinging", record.body).seat_id), record
+
+    async def joined(self, name: str, call_id: CallId, seat_id: str) -> None:
+        """Whoever sits there takes the call: its phone answers, and both are joined."""
+        await accepted(self.seats[seat_id], "answer_call", call_id=call_id, seat_id=seat_id)
+        phone = f"seat{seat_id}"
+        await self.phones.expect(say.Incoming, lambda e: e.called == phone)
+        await self.callers.expect(say.Confirmed, lambda e: e.call == name)
+        await self.told(ev.CallConnected, call_id)
+
+    async def left(self, name: str, call_id: CallId) -> None:
+        """The caller hangs up; over when the journal says so."""
+        await self.callers.send(say.Hangup(call=name))
+        await self.callers.expect(say.Disconnected, lambda e: e.call == name)
+        answered = any(isinstance(e, ev.CallAnswered) for e in await self.of_call(call_id))
+        await self.told(ev.CallEnded if answered else ev.CallAbandoned, call_id)
+
+
+def queue() -> QueuePart:
+    """Second group after a second, instead of ten."""
+    return QueuePart(
+        groups=(
+            GroupPart(group_id="hall", after_s=0),
+            GroupPart(group_id="remote", after_s=REMOTE_AFTER_MS / 1000),
+            GroupPart(group_id="reserve", reserve=True),
+        ),
+        known_numbers=(KnownNumberPart(number=HOSPITAL, name="一院急诊"),),
+        lines=(LinePart(called=UYGHUR_LINE, language="ug"),),
+    )
+
+
+def own_settings(asked: Settings, url: str) -> Settings:
+    """A centre's file: groups, a line, recordings kept for days, the operator's services."""
+    return replace(
+        asked,
+        demo=False,
+        region_dir=str(asked.data_path / "region"),
+        seats=tuple(
+            replace(
+                seat,
+                group=GROUPS[seat.seat_id],
+                languages=("ug",) if seat.seat_id == SPEAKER else (),
+            )
+            for seat in asked.seats
+        ),
+        queue=queue(),
+        sip=replace(asked.sip, browser=replace(asked.sip.browser, enabled=False)),
+        recordings=RecordingsPart(keep_days=KEEP_DAYS),
+        operator=OperatorPart(
+            subscriber_url=f"{url}/subscriber",
+            token=TOKEN,
+            reference_hosts=(url.removeprefix("http://"),),
+            aml_token=TOKEN,
+        ),
+    )
+
+
+@asynccontextmanager
+async def a_centre(folder: Path, region: Path, register: Register) -> AsyncIterator[Centre]:
+    """Up, with every telephone registered and every seat closed; `folder` has a short path."""
+    operator, references = OperatorService(TOKEN), dict[str, str]()
+
+    async def reference(name: str) -> Response:
+        if name not in references:
+            raise HTTPException(404)
+        return Response(references[name], media_type="application/pidf+xml")
+
+    operator.app.get("/location/{name}")(reference)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(served(operator.app))
+
+        def own(asked: Settings) -> Settings:
+            made = own_settings(asked, url)
+            make_users(register, made).save(made.users_path)
+            return made
+
+        callers, phones = (
+            AgentProcess(say.AgentSettings()),
+            AgentProcess(say.AgentSettings(play="tone:1000")),
+        )
+        machine = await stack.enter_async_context(
+            Machine(
+                folder / "m",
+                rng=random.Random(folder.name),
+                region=region,
+                options=(),
+                workers=WORKERS,
+                own=own,
+            )
+        )
+        for agent in (callers, phones):
+            await stack.enter_async_context(agent)
+        for seat_id in GROUPS:
+            await enrol(machine, phones, seat_id)
+        seats = {
+            seat_id: await stack.enter_async_context(screen(machine, f"seat{seat_id}"))
+            for seat_id in GROUPS
+        }
+        monitor = await stack.enter_async_context(screen(machine, "monitor"))
+        yield Centre(
+            machine=machine,
+            operator=operator,
+            references=references,
+            url=f"{url}/location/",
+            callers=callers,
+            phones=phones,
+            seats=seats,
+            monitor=monitor,
+        )

@@ -1,0 +1,230 @@
+"""Who answers which call, and where a caller is: calls of real telephones to a whole centre, whose
+settings name groups, languages and an operator. One centre serves all the tests.
+"""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from dispatch.contracts import events as ev
+from dispatch.contracts.things import Register
+from dispatch.contracts.words import LocationSource
+from simulators.operator.service import invented
+from tests.e2e.actors import accepted, recorded
+from tests.e2e.centre import (
+    HALL,
+    HOSPITAL,
+    REMOTE,
+    REMOTE_AFTER_MS,
+    RESERVE,
+    SPEAKER,
+    TOKEN,
+    UYGHUR_LINE,
+    Centre,
+    a_centre,
+)
+from tests.telephony.harness import until
+from tests.telephony.test_shapes import AXES, CIVIC, DEG, FLAT, LIST, arc, circle, told
+
+BY_VALUE = "<cid:location@example.invalid>"
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(120),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def centre(region_pack: Path, register: Register) -> AsyncIterator[Centre]:
+    folder = Path(tempfile.mkdtemp(prefix="d120-", dir="/tmp"))
+    try:
+        async with a_centre(folder, region_pack, register) as one:
+            yield one
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# ---- who answers
+
+
+async def test_the_second_group_is_rung_after_its_time_and_takes_the_call(centre: Centre) -> None:
+    await centre.open_only(REMOTE)
+    call = await centre.dial("a", "19900000101")
+    seat_id, rung = await centre.rings(call.call_id)
+    assert seat_id == REMOTE
+    assert rung.at_ms - call.first_ring_at_ms >= REMOTE_AFTER_MS
+    await centre.joined("a", call.call_id, REMOTE)
+    await centre.left("a", call.call_id)
+    await centre.open_only(REMOTE, HALL)
+    again = await centre.dial("a", "19900000102")
+    assert (await centre.rings(again.call_id))[0] == HALL
+    await centre.left("a", again.call_id)
+
+
+async def test_one_click_opens_the_reserve(centre: Centre) -> None:
+    await centre.open_only(RESERVE)
+    call = await centre.dial("a", "19900000103")
+    await centre.told(ev.CallQueued, call.call_id)
+    await accepted(centre.monitor, "set_surge", active=True, reason="bus accident")
+    seat_id, rung = await centre.rings(call.call_id)
+    surge = await recorded(centre.machine, ev.SurgeChanged)
+    assert seat_id == RESERVE
+    assert rung.seq > surge.seq, "a reserve seat was rung before"
+    await centre.joined("a", call.call_id, RESERVE)
+    await centre.left("a", call.call_id)
+    await accepted(centre.monitor, "set_surge", active=False)
+
+
+async def test_a_language_is_preferred_and_never_waited_for(centre: Centre) -> None:
+    await centre.open_only(HALL, SPEAKER)
+    first = await centre.dial("a", "19900000104", UYGHUR_LINE)
+    assert (await centre.rings(first.call_id))[0] == SPEAKER
+    second = await centre.dial("b", "19900000105", UYGHUR_LINE)
+    assert (await centre.rings(second.call_id))[0] == HALL
+    await centre.joined("a", first.call_id, SPEAKER)
+    for name, call in (("a", first), ("b", second)):
+        await centre.left(name, call.call_id)
+
+
+async def test_who_hung_up_and_calls_again_is_known_and_not_rung_back(centre: Centre) -> None:
+    number = "19900000106"
+    await centre.open_only()
+    first = await centre.dial("a", number)
+    await centre.left("a", first.call_id)
+    again = await centre.dial("a", number)
+    assert again.repeat_of == first.call_id
+    settled = await centre.told(ev.CallbackSettled, first.call_id)
+    assert cast("ev.CallbackSettled", settled.body).reason == "called_again"
+    await centre.open_only(HALL)
+    await centre.rings(again.call_id)
+    await centre.joined("a", again.call_id, HALL)
+    await centre.left("a", again.call_id)
+
+
+async def test_a_mark_puts_behind_others_and_keeps_nobody_from_a_free_seat(centre: Centre) -> None:
+    prank = "19900000107"
+    await accepted(centre.monitor, "mark_nuisance", number=prank, reason="sings")
+    await centre.open_only()
+    marked = await centre.dial("a", prank)
+    work = await centre.dial("b", HOSPITAL)
+    urgent = await centre.dial("c", "19900000108")
+    for seat_id, name, call in ((HALL, "c", urgent), (SPEAKER, "b", work)):
+        await accepted(centre.seats[seat_id], "set_seat", seat_id=seat_id, state="free")
+        assert (await centre.rings(call.call_id))[0] == seat_id
+        await centre.joined(name, call.call_id, seat_id)
+    await centre.left("c", urgent.call_id)
+    assert (await centre.rings(marked.call_id))[0] == HALL
+    await centre.joined("a", marked.call_id, HALL)
+    for name, call in (("a", marked), ("b", work)):
+        await centre.left(name, call.call_id)
+
+
+# ---- where he is
+
+
+POINT = f"<gml:Point {FLAT}><gml:pos>41.76 86.15</gml:pos></gml:Point>"
+ELLIPSE = (
+    f"<gs:Ellipse {FLAT}><gml:pos>41.76 86.15</gml:pos>{AXES}"
+    f"<gs:orientation {DEG}>20</gs:orientation></gs:Ellipse>"
+)
+POLYGON = f"<gml:Polygon {FLAT}>{LIST}</gml:Polygon>"
+SHAPES = {
+    "point": (POINT, 41.76, 86.15, None),
+    "circle": (circle(35), 41.76, 86.15, 35),
+    "ellipse": (ELLIPSE, 41.76, 86.15, 80),
+    "arc band": (arc(0, 1000, 0, 360), 41.76, 86.15, 1000),
+    "polygon": (POLYGON, 41.7605, 86.151, 100),
+}
+
+
+async def test_every_shape_of_an_invite_is_the_place_of_its_call(centre: Centre) -> None:
+    await centre.open_only()
+    for n, (shape, lat, lon, accuracy_m) in enumerate(SHAPES.values()):
+        call = await centre.dial("a", f"1990000020{n}", geolocation=BY_VALUE, pidf=told(shape))
+        place = call.location
+        assert place is not None
+        assert (place.position.lat, place.position.lon) == pytest.approx((lat, lon), abs=1e-6)
+        assert place.accuracy_m == (accuracy_m and pytest.approx(accuracy_m, abs=2))
+        assert place.source is LocationSource.SIP
+        await centre.left("a", call.call_id)
+
+
+async def test_an_address_is_found_in_our_own_map(centre: Centre) -> None:
+    roads = await centre.monitor.get("/api/places", q="路")
+    road = next(hit for hit in roads if hit["kind"] == "road" and hit["county_zh"])
+    address = CIVIC.replace("库尔勒市", road["county_zh"]).replace("人民东路", road["name_zh"])
+    call = await centre.dial("a", "19900000210", geolocation=BY_VALUE, pidf=told(address))
+    located = await centre.told(ev.CallerLocated, call.call_id)
+    place = cast("ev.CallerLocated", located.body).location
+    assert place.address == f"{road['county_zh']} {road['name_zh']}"
+    assert (place.position.lat, place.position.lon) == (road["lat"], road["lon"])
+    await centre.left("a", call.call_id)
+
+
+async def test_a_location_by_reference_is_fetched(centre: Centre) -> None:
+    centre.references["one"] = told(circle(25))
+    call = await centre.dial("a", "19900000211", geolocation=f"<{centre.url}one>")
+    assert call.location is None
+    located = await centre.told(ev.CallerLocated, call.call_id)
+    assert cast("ev.CallerLocated", located.body).location.accuracy_m == 25
+    await centre.left("a", call.call_id)
+
+
+async def test_what_a_phone_says_of_itself_joins_its_call_by_number(centre: Centre) -> None:
+    during, before = "19900000212", "19900000213"
+    call = await centre.dial("a", during)
+    assert await aml(centre, during) == 200
+    located = await centre.told(ev.CallerLocated, call.call_id)
+    place = cast("ev.CallerLocated", located.body).location
+    assert (place.source, place.accuracy_m) == (LocationSource.AML, 11.5)
+    await centre.left("a", call.call_id)
+    assert await aml(centre, before) == 200
+    call = await centre.dial("a", before)
+    known = await centre.told(ev.CallerLocated, call.call_id)
+    assert cast("ev.CallerLocated", known.body).location == place
+    await centre.left("a", call.call_id)
+
+
+async def aml(centre: Centre, number: str) -> int:
+    """Say where a phone is, as an operator's AML server does (ETSI TS 103 625)."""
+    report = {
+        "device_number": f"+86{number}",
+        "location_latitude": "41.7605",
+        "location_longitude": "86.1512",
+        "location_accuracy": "11.5",
+        "location_confidence": "0.95",
+        "location_source": "gps",
+    }
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(base_url=centre.machine.web, headers=headers) as server:
+        return (await server.post("/api/aml", data=report)).status_code
+
+
+async def test_whose_number_it_is_comes_in_time_or_not_at_all(centre: Centre) -> None:
+    number = "19900000214"
+    call = await centre.dial("a", number)
+    noted = await centre.told(ev.SubscriberNoted, call.call_id)
+    person = invented(number)
+    assert person is not None
+    said = cast("ev.SubscriberNoted", noted.body).subscriber
+    assert (said.number, said.name, said.address) == (number, person.name, person.address)
+    await centre.left("a", call.call_id)
+    await centre.open_only(HALL)
+    answered = centre.operator.answered
+    centre.operator.behaviour.delay_s = 1.0
+    try:
+        late = await centre.dial("a", "19900000215")
+        assert (await centre.rings(late.call_id))[0] == HALL  # he waits for no operator
+        await centre.joined("a", late.call_id, HALL)
+        await until(lambda: centre.operator.answered > answered)
+    finally:
+        centre.operator.behaviour.delay_s = 0.0
+    await centre.left("a", late.call_id)
+    assert not [e for e in await centre.of_call(late.call_id) if isinstance(e, ev.SubscriberNoted)]
