@@ -11,6 +11,7 @@ import msgspec
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import framing
+from telephony.sound_files import ANNOUNCEMENT_FILE, MUSIC_FILE, PLACES_FOLDER
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -227,18 +228,15 @@ class GatewaySettings(Part, frozen=True):
 
     @property
     def announcement_path(self) -> Path:
-        shipped = Path(__file__).parent / "sounds" / "announcement.wav"
-        return Path(self.announcement) if self.announcement else shipped
+        return Path(self.announcement) if self.announcement else ANNOUNCEMENT_FILE
 
     @property
     def places_path(self) -> Path:
-        shipped = Path(__file__).parent / "sounds" / "place"
-        return Path(self.places) if self.places else shipped
+        return Path(self.places) if self.places else PLACES_FOLDER
 
     @property
     def music_path(self) -> Path:
-        shipped = Path(__file__).parent / "sounds" / "hold.wav"
-        return Path(self.hold_music) if self.hold_music else shipped
+        return Path(self.hold_music) if self.hold_music else MUSIC_FILE
 
     @property
     def rtp_host(self) -> str:

@@ -12,9 +12,11 @@ import pjsua2 as pj
 from telephony import worker_messages as wire
 from telephony.mixing import ANNOUNCEMENT, BEAT, MUSIC, SOUNDS, Wire
 from telephony.resting import Resting
+from telephony.sound_files import ANNOUNCEMENT_FILE, MUSIC_FILE, sound_fault
 from telephony.worker_recorder import recorder
 
 CLOCK_HZ = 8000
+SHIPPED = {ANNOUNCEMENT: ANNOUNCEMENT_FILE, MUSIC: MUSIC_FILE}
 BEAT_HZ = 880
 BEAT_ON_MS = 60
 """A click long enough to be heard through G.711 and a loudspeaker, short against 500 ms."""
@@ -98,20 +100,24 @@ class Sounds:
             generator.createToneGenerator(CLOCK_HZ, 1)
             generator.play(tones, True)  # noqa: FBT003 - PJSUA2's "loop"
             return generator
-        files = {ANNOUNCEMENT: self._settings.announcement, MUSIC: self._settings.music}
+        own = {ANNOUNCEMENT: self._settings.announcement, MUSIC: self._settings.music}[name]
+        fault = sound_fault(Path(own))
+        if fault:  # silence would sound like a dead line
+            sys.stderr.write(f"worker: {fault}; ours is played instead\n")
+        path = str(SHIPPED[name]) if fault else own
         player = pj.AudioMediaPlayer()
         told = place_files(Path(self._settings.places), self._place) if name == ANNOUNCEMENT else []
         if told:
             playlist = pj.StringVector()
-            for path in (*told, files[name]):
-                playlist.append(path)
+            for file in (*told, path):
+                playlist.append(file)
             try:
                 player.createPlaylist(playlist)
             except pj.Error as error:  # files of several formats: the announcement alone
                 sys.stderr.write(f"worker: place in the queue: {error.info()}\n")
             else:
                 return player
-        player.createPlayer(files[name])
+        player.createPlayer(path)
         return player
 
 

@@ -21,6 +21,7 @@ from dispatch.app.settings import Settings
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from dispatch.journal.server import server_binary
 from telephony.rtpengine import packages_missing
+from telephony.sound_files import sound_fault
 from triage.load import load_bundled
 
 PROGRAMS = {
@@ -53,6 +54,7 @@ def check_machine(settings: Settings) -> list[CheckFinding]:
         *_programs(),
         *_browser_phones(settings),
         *_certificate(settings),
+        *_sounds(settings),
         *_packages(),
         _valkey(),
         _protocols(),
@@ -113,6 +115,22 @@ def _certificate(settings: Settings) -> Iterator[CheckFinding]:
     detail = f"ends within {CERTIFICATE_DAYS_MIN} days, or cannot be read" if late else "is good"
     mend = "dispatch120 ca make again, and restart" if late else ""
     yield CheckFinding(ok=not late, what="web.tls_certificate", detail=detail, mend=mend)
+
+
+def _sounds(settings: Settings) -> Iterator[CheckFinding]:
+    """What a centre has put in the place of our sounds."""
+    sip = settings.sip
+    for field, name in (("announcement", sip.announcement), ("hold_music", sip.hold_music)):
+        if name:
+            fault = sound_fault(Path(name))
+            mend = "give a WAV, 8 kHz, mono; until then ours is played" if fault else ""
+            yield CheckFinding(
+                ok=not fault, what=f"sip.{field}", detail=fault or "can be played", mend=mend
+            )
+    if sip.places:
+        found = len(list(Path(sip.places).glob("*/*.wav")))
+        mend = "" if found else "put <language>/1.wav to 9.wav there; until then no place is told"
+        yield CheckFinding(ok=bool(found), what="sip.places", detail=f"{found} files", mend=mend)
 
 
 def _packages() -> Iterator[CheckFinding]:

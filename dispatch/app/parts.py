@@ -246,6 +246,9 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         secret=settings.secret,
         recordings_dir=str(settings.recordings_path),
         keep_legs=settings.recordings.keep_legs,
+        announcement=sip.announcement,
+        hold_music=sip.hold_music,
+        places=sip.places,
         alone_s=ALONE_S if settings.pair is not None else 0.0,
         link_also=tcp_link(settings.pair.gateway) if settings.pair is not None else "",
         kamailio=KamailioSettings(

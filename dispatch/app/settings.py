@@ -121,6 +121,12 @@ class SipPart(Part, frozen=True):
     """The address that others see, if it is not `host`: behind an address translation."""
     rtp_host: str = ""
     """The address in SDP; empty means `advertise_host`, or `host`."""
+    announcement: str = ""
+    """What a waiting caller hears: WAV, 8 kHz, mono. Empty, or one that cannot be played: ours."""
+    hold_music: str = ""
+    """What a caller hears whom his seat has put on hold; the same rules."""
+    places: str = ""
+    """A folder with `<language>/<n>.wav`, the place in the queue; empty means ours."""
     browser: BrowserPart = BrowserPart()
     ring_group: RingGroupPart = RingGroupPart()
 
@@ -299,6 +305,12 @@ def load(path: Path) -> Settings:
             settings.web,
             tls_certificate=_below(base, settings.web.tls_certificate),
             tls_key=_below(base, settings.web.tls_key),
+        ),
+        sip=msgspec.structs.replace(
+            settings.sip,
+            announcement=_below(base, settings.sip.announcement),
+            hold_music=_below(base, settings.sip.hold_music),
+            places=_below(base, settings.sip.places),
         ),
         vehicles=msgspec.structs.replace(
             settings.vehicles,

@@ -3,14 +3,17 @@ screens, callers, and what the telephone operator offers. One serves all the tes
 """
 
 import random
+import wave
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from fastapi import HTTPException, Response
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from dispatch.app.demo import make_users
 from dispatch.app.queue_settings import GroupPart, KnownNumberPart, LinePart, QueuePart
@@ -26,6 +29,7 @@ from simulators.operator.service import OperatorService
 from simulators.people.screen import Screen
 from tests.e2e.actors import accepted, enrol, recorded, screen
 from tests.simulators.operator.serving import served
+from tests.telephony.test_waiting import TOLD_HZ, tone
 
 HALL, REMOTE, RESERVE, SPEAKER = "01", "02", "03", "04"
 """The seats: two of the hall, the second of which speaks Uyghur, a remote one, a reserve."""
@@ -34,6 +38,7 @@ REMOTE_AFTER_MS = 1000
 UYGHUR_LINE, HOSPITAL = "1202", "09960000001"
 TOKEN = "the token of the tests"
 KEEP_DAYS = 30
+PLACE_HZ, PLACE_S = {"ug": 820, "zh": 620}, 0.75
 WORKERS = 8
 
 
@@ -106,6 +111,12 @@ class Centre:
         await self.callers.expect(say.Confirmed, lambda e: e.call == name)
         await self.told(ev.CallConnected, call_id)
 
+    async def recording(self, call_id: CallId) -> NDArray[np.int16]:
+        """What the master has, left the caller; once it is stored."""
+        stored = cast("ev.RecordingStored", (await self.told(ev.RecordingStored, call_id)).body)
+        with wave.open(str(self.machine.settings.recordings_path / stored.path)) as master:
+            return np.frombuffer(master.readframes(10**9), dtype="<i2").reshape(-1, 2)
+
     async def left(self, name: str, call_id: CallId) -> None:
         """The caller hangs up; over when the journal says so."""
         await self.callers.send(say.Hangup(call=name))
@@ -142,7 +153,13 @@ def own_settings(asked: Settings, url: str) -> Settings:
             for seat in asked.seats
         ),
         queue=queue(),
-        sip=replace(asked.sip, browser=replace(asked.sip.browser, enabled=False)),
+        sip=replace(
+            asked.sip,
+            browser=replace(asked.sip.browser, enabled=False),
+            announcement="told.wav",
+            hold_music="nowhere.wav",
+            places="places",
+        ),
         recordings=RecordingsPart(keep_days=KEEP_DAYS),
         operator=OperatorPart(
             subscriber_url=f"{url}/subscriber",
@@ -170,6 +187,9 @@ async def a_centre(folder: Path, region: Path, register: Register) -> AsyncItera
         def own(asked: Settings) -> Settings:
             made = own_settings(asked, url)
             make_users(register, made).save(made.users_path)
+            tone(made.data_path / "told.wav", TOLD_HZ, 4)
+            for language, hz in PLACE_HZ.items():
+                tone(made.data_path / "places" / language / "1.wav", hz, PLACE_S)
             return made
 
         callers, phones = (

@@ -2,6 +2,7 @@
 settings name groups, languages and an operator. One centre serves all the tests.
 """
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -20,6 +21,8 @@ from tests.e2e.actors import accepted, recorded
 from tests.e2e.centre import (
     HALL,
     HOSPITAL,
+    PLACE_HZ,
+    PLACE_S,
     REMOTE,
     REMOTE_AFTER_MS,
     RESERVE,
@@ -30,13 +33,16 @@ from tests.e2e.centre import (
     a_centre,
 )
 from tests.telephony.harness import until
+from tests.telephony.listening import MUSIC_HZ, story
 from tests.telephony.test_shapes import AXES, CIVIC, DEG, FLAT, LIST, arc, circle, told
+from tests.telephony.test_waiting import TOLD_HZ
 
+HEAR_S = 1.2
 BY_VALUE = "<cid:location@example.invalid>"
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(180),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
@@ -124,6 +130,29 @@ async def test_a_mark_puts_behind_others_and_keeps_nobody_from_a_free_seat(centr
     await centre.joined("a", marked.call_id, HALL)
     for name, call in (("a", marked), ("b", work)):
         await centre.left(name, call.call_id)
+
+
+async def test_a_centres_own_languages_are_heard_and_ours_where_its_sound_is_missing(
+    centre: Centre,
+) -> None:
+    await centre.open_only()
+    call = await centre.dial("a", "19900000109")
+    await centre.told(ev.CallQueued, call.call_id)
+    await asyncio.sleep(2 * PLACE_S + HEAR_S)
+    await accepted(centre.seats[HALL], "set_seat", seat_id=HALL, state="free")
+    await centre.rings(call.call_id)
+    await centre.joined("a", call.call_id, HALL)
+    await accepted(centre.seats[HALL], "hold_caller", call_id=call.call_id)
+    await asyncio.sleep(HEAR_S)
+    await centre.left("a", call.call_id)
+    sound = await centre.recording(call.call_id)
+    heard = story(sound[:, 1], *PLACE_HZ.values(), TOLD_HZ, MUSIC_HZ)
+    assert [tones for tones in heard if tones] == [
+        {PLACE_HZ["zh"]},
+        {PLACE_HZ["ug"]},
+        {TOLD_HZ},
+        {MUSIC_HZ},
+    ]
 
 
 # ---- where he is
