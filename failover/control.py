@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from dispatch.contracts.errors import JournalUnavailable
-from failover.machine import PairMachine, Status
+from failover.machine import PairMachine
+from failover.status import Status
 
 ASK_S = 3.0
 LEAVE_STEP_S = 0.05

@@ -8,24 +8,19 @@ import argparse
 import asyncio
 import signal
 import sys
-import time
 from pathlib import Path
 
 import structlog
 
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from failover.ballots import read_ballot, write_ballot
+from failover.clock import monotonic_ms
 from failover.messages import Ask, Message, Release, Renew, RequestVote, SetIsr
 from failover.settings import WitnessSettings, load_witness
 from failover.voter import seeded, started, step
 from failover.wire import Wire
 
 log = structlog.get_logger("witness")
-
-
-def monotonic_ms() -> int:
-    """A clock that goes on while the machine sleeps."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class Witness:

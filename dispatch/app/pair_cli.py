@@ -13,7 +13,7 @@ from dispatch.app.run import run as run_machine
 from dispatch.app.settings import Settings, load
 from dispatch.contracts.errors import BadInput, Dispatch120Error
 from failover.control import Answer, ask
-from failover.machine import Status
+from failover.status import Status
 
 pair_app = typer.Typer(no_args_is_help=True, help="The pair: which machine writes, do both.")
 DataOption = Annotated[Path, typer.Option("--data", help="This machine's data folder.")]

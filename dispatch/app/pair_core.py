@@ -63,7 +63,7 @@ log = structlog.get_logger("core")
 
 
 class PairCore:
-    """Implements `failover.machine.PairApp`. `start` loads, `run` serves until cancelled."""
+    """Implements `failover.pair_app.PairApp`. `start` loads, `run` serves until cancelled."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.pair is None:

@@ -10,7 +10,8 @@ from dispatch.app.active import ActiveRooms
 from dispatch.app.ground import Ground
 from dispatch.app.signs import Signs
 from dispatch.contracts.ports import Journal
-from failover.machine import PairMachine, Status
+from failover.machine import PairMachine
+from failover.status import Status
 
 ROLES = ("starting", "following", "candidate", "opening", "active", "handing", "blocked")
 

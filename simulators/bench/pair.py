@@ -39,8 +39,8 @@ from dispatch.contracts.events import Record
 from dispatch.contracts.things import Register
 from dispatch.journal.valkey import ValkeyJournal
 from failover.control import ask
-from failover.machine import Status
 from failover.settings import Address, ChannelSettings
+from failover.status import Status
 from simulators.bench.machine import MQTT, PEER, SIP, WEB, Addresses, MachineFailed, free_block
 from simulators.bench.processes import MARK, marked
 

@@ -19,7 +19,7 @@ from dispatch.journal.codec import Stored
 from dispatch.journal.valkey import ValkeyJournal
 from dispatch.journal.verify import verify_history
 from failover.control import ask
-from failover.machine import Status
+from failover.status import Status
 from simulators.pair_net.client import Acknowledged
 from simulators.pair_net.light import read_all
 from simulators.pair_net.nets import Nets

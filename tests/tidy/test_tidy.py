@@ -22,7 +22,6 @@ LONG_FILES = {
     "dispatch/contracts/commands.py": "one closed vocabulary, read as one page",
     "dispatch/contracts/events.py": "one closed vocabulary, read as one page",
     "failover/keeper.py": "one protocol: its rules argue with each other and are read together",
-    "failover/machine.py": "one loop that does what the keeper says; to be split when it is wired",
     "tests/telephony/rfc4475.py": "49 messages, as data",
 }
 ROUTES = "makes a router: each function inside is one route"
