@@ -529,6 +529,8 @@ class CallOutStarted(Event, frozen=True, tag="call_out_started.v1"):
     call_ref: CallRef
     number: str
     seat_id: SeatId
+    user_id: UserId | None = None
+    """Who dialled, where it was written down."""
 
 
 class CallerLocated(Event, frozen=True, tag="caller_located.v1"):

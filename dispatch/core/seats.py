@@ -128,7 +128,9 @@ def free_seat(state: State, seat_id: SeatId | None, call_id: CallId, at_ms: int)
 
 
 def leave_seat(state: State, call: Call, at_ms: int) -> State:
-    """A call left its seat. One that the gateway gave to a seat where nobody worked goes back."""
+    """A call left its seat. One where nobody worked goes back to what it was: the gateway gave it
+    the call, or it dialled out.
+    """
     seat = state.seats.get(call.seat_id) if call.seat_id is not None else None
     if seat is None or seat.call_id != call.call_id:
         return state
@@ -271,8 +273,19 @@ def open_seat(draft: Draft, seat_id: SeatId) -> Seat:
     seat = draft.state.seats.get(seat_id)
     if seat is None or seat.state is SeatState.CLOSED:
         raise CommandRefused("seat_closed", field="seat_id", detail="take the seat first")
+    check_idle(seat)
+    return seat
+
+
+def check_idle(seat: Seat | None) -> None:
+    """Whether the seat's telephone is there and in no call, its seat open or not.
+
+    Raises:
+        CommandRefused: `seat_talking`, `phone_unreachable`.
+    """
+    if seat is None:
+        return
     if seat.state is SeatState.TALKING:
         raise CommandRefused("seat_talking", field="seat_id", detail="end the other call first")
     if seat.phone_away:
         raise CommandRefused("phone_unreachable", field="seat_id", detail=f"{seat.phone} phone")
-    return seat

@@ -148,7 +148,9 @@ class Call(Fact, frozen=True):
     handed_to: str = ""
     """The party that took the seat's place last."""
     seat_was: SeatState | None = None
-    """What its seat was when the gateway gave it the call by itself: it goes back to that."""
+    """What its seat was when the gateway gave it the call by itself, or it dialled out: it goes
+    back to that where nobody worked.
+    """
     seat_was_reason: str = ""
 
 

@@ -99,6 +99,7 @@ def party_of(call: Call, party_id: str) -> Party | None:
 
 
 def _out(state: State, event: ev.CallOutStarted, at_ms: int) -> State:
+    was = state.seats.get(event.seat_id)
     call = Call(
         call_id=event.call_id,
         call_ref=event.call_ref,
@@ -107,8 +108,17 @@ def _out(state: State, event: ev.CallOutStarted, at_ms: int) -> State:
         first_ring_at_ms=at_ms,
         seat_id=event.seat_id,
         outgoing=True,
+        seat_was=was.state if was is not None else SeatState.CLOSED,
+        seat_was_reason=was.reason if was is not None else "",
     )
-    taken = put_seat(state, event.seat_id, SeatState.TALKING, at_ms, call_id=event.call_id)
+    taken = put_seat(
+        state,
+        event.seat_id,
+        SeatState.TALKING,
+        at_ms,
+        call_id=event.call_id,
+        user_id=event.user_id,
+    )
     return counted(_put(taken, call), event.call_id)
 
 

@@ -7,11 +7,11 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
 from dispatch.contracts.ids import CallId, CallRef, SeatId, UserId
-from dispatch.contracts.words import LISTENING, CallState, PartyMode, SeatState
+from dispatch.contracts.words import LISTENING, CallState, PartyMode, Role, SeatState
 from dispatch.core import acd, incidents
 from dispatch.core.draft import Draft
 from dispatch.core.numbers import DIALABLE
-from dispatch.core.seats import begin_after_call, open_seat
+from dispatch.core.seats import begin_after_call, check_idle, open_seat
 from dispatch.core.state import Call, Party, State
 from dispatch.core.talk import listener_at, party_of
 
@@ -21,6 +21,8 @@ METRONOME_PER_MIN_MIN = 100
 """Chest compressions, 100 to 120 a minute: docs/sources.md."""
 READY = (SeatState.FREE, SeatState.AFTER_CALL)
 """What a seat must be so that a colleague can be put through to it."""
+SUPERVISING = (Role.SUPERVISOR, Role.ADMIN)
+"""Whose phone is that of a seat where nobody takes calls: it may be closed, as when they listen."""
 
 TalkCommand = (
     cmd.HoldCaller
@@ -255,8 +257,12 @@ def _call_out(draft: Draft, command: cmd.CallOut) -> None:
     number = _dialable(command.number)
     if command.incident_id is not None:
         incidents.open_incident(draft.state, command.incident_id)
-    seat = open_seat(draft, command.seat_id)
-    if seat.state is SeatState.RINGING and seat.call_id is not None:
+    seat = draft.state.seats.get(command.seat_id)
+    if draft.actor.role in SUPERVISING:
+        check_idle(seat)
+    else:
+        open_seat(draft, command.seat_id)
+    if seat is not None and seat.state is SeatState.RINGING and seat.call_id is not None:
         draft.add(ev.CallQueued(call_id=seat.call_id))
     call_id = CallId(draft.number("C"))
     draft.created = call_id
@@ -266,6 +272,7 @@ def _call_out(draft: Draft, command: cmd.CallOut) -> None:
             call_ref=CallRef(f"gw-{draft.state.node}-out-{call_id}"),
             number=number,
             seat_id=command.seat_id,
+            user_id=UserId(draft.actor.id),
         )
     )
     if command.incident_id is not None:

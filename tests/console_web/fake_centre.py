@@ -50,6 +50,7 @@ from dispatch.contracts.words import (
     CallState,
     Capability,
     LocationSource,
+    PhoneKind,
     Role,
     Skill,
     StepSource,
@@ -358,6 +359,10 @@ class FakeCentre:
             self.tell(cmd.JoinParty(call_ref=call.call_ref, party_id=party_id))
         else:
             self.tell(cmd.LoseParty(call_ref=call.call_ref, party_id=party_id))
+
+    def lose_phone(self, seat_id: str) -> None:
+        """The seat's telephone leaves the registrar."""
+        self.tell(cmd.LosePhone(seat_id=SeatId(seat_id), phone=PhoneKind.DESK))
 
     def press(self, call_id: str, digit: str) -> None:
         """The caller presses a key."""

@@ -221,6 +221,10 @@ async def until(is_so: Callable[[], bool], what: str) -> None:
     raise TimeoutError(f"{what}: not seen within 10 s of a test's asking")
 
 
+DEEDS = frozenset({"hang_up", "lose_phone", "press", "locate", "subscribe"})
+"""What the centre does as it is told, under the same name."""
+
+
 def fake_route(centre: FakeCentre, half: Half | None) -> Route:
     async def act(request: Request) -> JSONResponse:
         body = msgspec.json.decode(await request.body() or b"{}")
@@ -230,20 +234,14 @@ def fake_route(centre: FakeCentre, half: Half | None) -> Route:
                 answer["call_id"] = centre.ring(**body)
             case "alarm":
                 centre.tell(RaiseAlarm(code=str(body["code"]), detail=str(body["detail"])))
-            case "hang_up":
-                centre.hang_up(**body)
             case ("join" | "lose") as what:
                 await until(lambda: centre.has_parties(body["call_id"]), "a further party")
                 centre.party(body["call_id"], joins=what == "join")
-            case "press":
-                centre.press(body["call_id"], body["digit"])
             case "settle_link":
                 await until(centre.is_link_asked, "a link that was asked for")
                 centre.settle_link(**body)
-            case "locate":
-                centre.locate(**body)
-            case "subscribe":
-                centre.subscribe(**body)
+            case what if what in DEEDS:
+                getattr(centre, what)(**body)
             case "busy":
                 busy(centre)
             case ("take_over" | "block") as what if half is not None:

@@ -3,6 +3,7 @@ alarms are cleared, indicators say whether the goals are met, and a call that en
 its replay.
 """
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -123,6 +124,32 @@ def test_a_call_that_ended_is_one_key_from_its_replay(
     expect(monitor.locator(".what")).to_have_text("胸痛")
     monitor.get_by_role("link", name="值班看板").click()
     expect(monitor.get_by_role("heading", name="值班看板")).to_be_visible()
+
+
+def test_numbers_on_the_wall_are_dialled_by_the_supervisors_phone(
+    monitor: Page, server: Served
+) -> None:
+    server.post("/fake/busy")
+    key = monitor.locator(".over [data-test=dial]").first
+    expect(key).to_have_attribute("title", re.compile("尚未选择席位"))
+    key.press("Enter")  # Playwright clicks nothing that calls itself disabled
+    expect(monitor.locator(".toast.bad")).to_contain_text("尚未选择席位")
+    monitor.fill("[data-test=my-phone]", "07")
+    monitor.locator("[data-test=my-phone]").blur()
+    expect(key).to_have_attribute("aria-disabled", "false")
+    key.click()
+    own = monitor.locator("[data-test=own-call]")
+    expect(own).to_contain_text("09962030120")
+    expect(own).to_contain_text("我的通话")
+    expect(monitor.locator("[data-test=seat-07]")).to_contain_text("通话")
+    expect(key).to_have_attribute("title", re.compile("正在通话"))
+    monitor.keyboard.press("F8")
+    expect(own).to_have_count(0)
+    expect(monitor.locator("[data-test=seat-07]")).to_contain_text("未签到")
+    monitor.locator(".wall .units [data-test=dial]").first.click()
+    expect(own).to_contain_text("139000")
+    own.locator("[data-test=hang-up]").click()
+    expect(own).to_have_count(0)
 
 
 def test_the_queue_and_surge_mode_are_on_the_wall(

@@ -2,6 +2,7 @@
 from where they stand, and nobody needs the mouse.
 """
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -204,6 +205,33 @@ def test_a_station_and_a_hospital_are_called(console: Page, server: Served) -> N
     console.locator("#line").press_sequentially("dh 第二医院")
     console.locator("#line").press("Enter")
     expect(console.locator(".pop .number")).to_have_text("09965570002")
+
+
+def test_a_key_that_may_not_dial_says_why(browser: Browser, server: Served) -> None:
+    server.post("/fake/busy")
+    page = sign_in(browser, server.base, "seat1", "demo-seat1")
+    page.locator(".list ~ section .incident").first.click()
+    key = page.locator(".sent [data-test=dial]").first
+
+    def says(why: str) -> None:
+        expect(key).to_have_attribute("aria-disabled", "true")
+        expect(key).to_have_attribute("title", re.compile(why))
+        key.press("Enter")  # Playwright clicks nothing that calls itself disabled
+        expect(page.locator(".toast.bad").last).to_contain_text(why)
+
+    says("席位未签到")
+    page.click("text=签到上席")
+    expect(key).to_have_attribute("aria-disabled", "false")
+    key.focus()  # a key that may dial, and one that may not, are both reached by the keyboard
+    page.keyboard.press("Enter")
+    expect(page.locator(".pop.answered")).to_be_visible()
+    says("正在通话")
+    page.keyboard.press("F8")
+    expect(page.locator(".seat.free")).to_be_visible()
+    server.post("/fake/lose_phone", seat_id="01")
+    says("话机未注册")
+    assert given(server).count("CallOut") == 1
+    page.close()
 
 
 def test_the_papers_count_down_to_their_end(console: Page) -> None:

@@ -88,12 +88,19 @@ class Story:
         self.do(cmd.OpenEpoch(epoch=1, node="a"))
         self.do(cmd.LoadRegister(register=REGISTER))
 
-    def do(self, command: AnyCommand, *, after_ms: int = 1000, who: str = "test") -> list[AnyEvent]:
+    def do(
+        self,
+        command: AnyCommand,
+        *,
+        after_ms: int = 1000,
+        who: str = "test",
+        role: Role = Role.CALL_TAKER,
+    ) -> list[AnyEvent]:
         self.at_ms += after_ms
         self.count += 1
         envelope = Envelope(
             command_id=CommandId(f"c{self.count}"),
-            actor=Actor(role=Role.CALL_TAKER, id=who),
+            actor=Actor(role=role, id=who),
             body=command,
         )
         context = Context(at_ms=self.at_ms, protocols=PROTOCOLS, settings=self.settings)

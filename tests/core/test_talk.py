@@ -9,7 +9,7 @@ from dispatch.contracts import commands as cmd
 from dispatch.contracts import effects as ef
 from dispatch.contracts import events as ev
 from dispatch.contracts.errors import CommandRefused
-from dispatch.contracts.words import CallState, PartyMode, SeatState
+from dispatch.contracts.words import CallState, PartyMode, Role, SeatState
 from dispatch.core.check import check_state
 from dispatch.core.state import Call, decode_state, encode_state
 from tests.core.story import HERE, OTHER_SEAT, SEAT, Story, effects_since
@@ -245,6 +245,36 @@ def test_a_call_out_that_nobody_answers_ends_with_its_cause_and_is_not_rung_back
     assert call.incident_id is None
     story.ring("r9", "110")
     assert story.state.calls[story.created].repeat_of is None
+
+
+def test_a_pause_goes_on_after_a_call_out() -> None:
+    story = Story().seat()
+    story.do(cmd.SetSeat(seat_id=SEAT, state=SeatState.PAUSED, reason="paperwork"), who="user01")
+    story.do(cmd.CallOut(number="110", seat_id=SEAT), who="user01")
+    waiting = story.ring()
+    story.do(cmd.EndCall(call_ref=f"gw-a-out-{call_out_of(story)}", by="seat"))
+    seat = story.state.seats[SEAT]
+    assert (seat.state, seat.reason, seat.user_id) == (SeatState.PAUSED, "paperwork", "user01")
+    assert call_of(story, waiting).state is CallState.QUEUED
+
+
+def call_out_of(story: Story) -> str:
+    return next(e.call_id for e in reversed(story.events) if isinstance(e, ev.CallOutStarted))
+
+
+@pytest.mark.parametrize("role", [Role.SUPERVISOR, Role.ADMIN])
+def test_a_supervisor_calls_out_by_the_phone_of_a_seat_that_stays_closed(role: Role) -> None:
+    story = Story()
+    story.do(cmd.CallOut(number="110", seat_id=BOSS), who="boss", role=role)
+    talks = story.state.seats[BOSS]
+    assert (talks.state, talks.user_id) == (SeatState.TALKING, "boss")
+    with pytest.raises(CommandRefused, match="seat_talking"):
+        story.do(cmd.CallOut(number="119", seat_id=BOSS), who="boss", role=role)
+    waiting = story.ring()
+    story.do(cmd.EndCall(call_ref=f"gw-a-out-{call_out_of(story)}", by="seat"))
+    assert story.state.seats[BOSS].state is SeatState.CLOSED
+    assert call_of(story, waiting).state is CallState.QUEUED
+    assert decode_state(encode_state(story.state)) == story.state
 
 
 def test_a_caller_who_rings_at_the_seat_goes_on_when_it_dials_out() -> None:

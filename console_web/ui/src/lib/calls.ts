@@ -3,6 +3,7 @@
 import { defineStore } from 'pinia'
 import { computed } from 'vue'
 import { send } from '@/lib/commands'
+import { supervises, type NoDial } from '@/lib/dial'
 import { useSeat } from '@/lib/seat'
 import type { CallView } from '@/lib/types'
 
@@ -40,6 +41,13 @@ export const useCalls = defineStore('calls', () => {
       ),
   )
   const queue = computed(() => store.get('queue', 'queue'))
+  /** A seat that talks cannot dial a second call; whoever is wanted is added to the call instead. */
+  const noDial = computed<NoDial>(() => {
+    if (!seat.id) return 'no_seat'
+    if (seat.state === 'talking') return 'talking'
+    if (seat.state === 'closed' && !supervises(seat.live.session.value?.role)) return 'closed'
+    return seat.entity?.phone_away ? 'no_phone' : ''
+  })
 
   async function answer(call = mine.value ?? waiting.value[0]): Promise<void> {
     const seat_id = seat.need()
@@ -89,7 +97,7 @@ export const useCalls = defineStore('calls', () => {
   }
 
   return {
-    all, mine, waiting, callbacks, queue, answer, hangUp, callBack, callOut, settleCallback, setLanguage,
+    all, mine, waiting, callbacks, queue, noDial, answer, hangUp, callBack, callOut, settleCallback, setLanguage,
     sendLink, setSurge, markNuisance, clearNuisance,
   }
 })

@@ -272,6 +272,7 @@ export interface CallOutStarted {
   call_ref: string;
   number: string;
   seat_id: string;
+  user_id?: string;
 }
 
 /** No seat was free, or none answered in time: the caller hears the announcement. */

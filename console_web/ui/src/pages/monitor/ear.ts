@@ -1,8 +1,9 @@
-// The supervisor's ear: which call is chosen, with which seat's phone one listens, and how.
+// The supervisor's ear: which call is chosen, and how one listens, with the phone of the seat chosen.
 
 import { defineStore } from 'pinia'
 import { computed, ref, watch } from 'vue'
 import { send } from '@/lib/commands'
+import { supervises } from '@/lib/dial'
 import { t } from '@/lib/i18n'
 import { useSeat } from '@/lib/seat'
 import { toast } from '@/lib/toasts'
@@ -10,19 +11,14 @@ import type { CallView, PartyMode, PartyView } from '@/lib/types'
 
 export const LISTEN_MODES = ['listen', 'whisper', 'barge'] as const satisfies readonly PartyMode[]
 const OVER_SHOWN = 12
-const KEY = 'd120.ear'
 
 export const replayUrl = (call: CallView): string => `/replay.html?incident=${encodeURIComponent(call.incident_id ?? '')}`
 
 export const useEar = defineStore('ear', () => {
   const seat = useSeat()
   const { store, live } = seat
-  const isBound = computed(() => live.session.value?.seat_id !== undefined)
   /** A call-taker sees the wall and hears nobody. */
-  const mayListen = computed(() => ['supervisor', 'admin'].includes(live.session.value?.role ?? ''))
-  const phone = ref(localStorage.getItem(KEY) ?? '')
-  const seatId = computed(() => live.session.value?.seat_id ?? phone.value.trim())
-  watch(phone, (value) => localStorage.setItem(KEY, value.trim()))
+  const mayListen = computed(() => supervises(live.session.value?.role))
 
   const talking = computed(() =>
     store
@@ -56,17 +52,17 @@ export const useEar = defineStore('ear', () => {
   }
   /** My own leg in this call. */
   function mine(call: CallView): PartyView | undefined {
-    return call.listeners?.find((party) => party.seat_id === seatId.value && party.state !== 'leaving')
+    return call.listeners?.find((party) => party.seat_id === seat.id && party.state !== 'leaving')
   }
   async function listen(call: CallView | undefined, mode: PartyMode): Promise<void> {
     if (!call || !mayListen.value) return
     choose(call)
     listenedId.value = call.call_id
-    if (seatId.value) await send({ type: 'listen_call', call_id: call.call_id, seat_id: seatId.value, mode })
+    if (seat.id) await send({ type: 'listen_call', call_id: call.call_id, seat_id: seat.id, mode })
     else toast('bad', t('monitor.need_phone'))
   }
   async function leave(call: CallView | undefined): Promise<void> {
-    if (call && mine(call)) await send({ type: 'leave_call', call_id: call.call_id, seat_id: seatId.value })
+    if (call && mine(call)) await send({ type: 'leave_call', call_id: call.call_id, seat_id: seat.id })
   }
 
   /** My legs that still ring, by call. One that goes without having joined is told. */
@@ -74,14 +70,14 @@ export const useEar = defineStore('ear', () => {
   watch(ringing, (now, before) => {
     const isGone = before.some((call_id) => {
       const call = talking.value.find((one) => one.call_id === call_id)
-      return !now.includes(call_id) && call && !call.listeners?.some((party) => party.seat_id === seatId.value)
+      return !now.includes(call_id) && call && !call.listeners?.some((party) => party.seat_id === seat.id)
     })
-    if (isGone) toast('bad', t('monitor.phone_silent', { seat: seatId.value }))
+    if (isGone) toast('bad', t('monitor.phone_silent', { seat: seat.id }))
   })
 
   function replay(): void {
     if (toReplay.value) location.assign(replayUrl(toReplay.value))
   }
 
-  return { store, isBound, mayListen, phone, talking, over, chosen, choose, step, mine, listen, leave, toReplay, replay }
+  return { store, mayListen, talking, over, chosen, choose, step, mine, listen, leave, toReplay, replay }
 })
