@@ -13,14 +13,20 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from dispatch.app.clock import SystemClock
 from dispatch.contracts import events as ev
+from dispatch.contracts.ids import CallId
 from dispatch.contracts.things import Register
 from dispatch.contracts.words import LocationSource
+from dispatch.core.retention import DAY_MS
+from dispatch.journal.server import ValkeyServer
+from simulators.callers import messages as say
 from simulators.operator.service import invented
 from tests.e2e.actors import accepted, recorded
 from tests.e2e.centre import (
     HALL,
     HOSPITAL,
+    KEEP_DAYS,
     PLACE_HZ,
     PLACE_S,
     REMOTE,
@@ -32,12 +38,13 @@ from tests.e2e.centre import (
     Centre,
     a_centre,
 )
+from tests.e2e.test_core_start import started
 from tests.telephony.harness import until
 from tests.telephony.listening import MUSIC_HZ, story
 from tests.telephony.test_shapes import AXES, CIVIC, DEG, FLAT, LIST, arc, circle, told
 from tests.telephony.test_waiting import TOLD_HZ
 
-HEAR_S = 1.2
+HEAR_S = 1.0
 BY_VALUE = "<cid:location@example.invalid>"
 
 pytestmark = [
@@ -257,3 +264,57 @@ async def test_whose_number_it_is_comes_in_time_or_not_at_all(centre: Centre) ->
         centre.operator.behaviour.delay_s = 0.0
     await centre.left("a", late.call_id)
     assert not [e for e in await centre.of_call(late.call_id) if isinstance(e, ev.SubscriberNoted)]
+
+
+# ---- what stays of a call
+
+
+async def stored_call(centre: Centre, number: str, seat_id: str = "") -> CallId:
+    """One that heard the announcement, or talked with a seat; its recording is stored."""
+    await centre.open_only(*filter(None, [seat_id]))
+    call = await centre.dial("a", number)
+    if seat_id:
+        await centre.rings(call.call_id)
+        await centre.joined("a", call.call_id, seat_id)
+    else:
+        await centre.callers.expect(say.Confirmed, lambda e: e.call == "a")
+    live = centre.machine.settings.recordings_path / "live"
+    await until(lambda: bool(list(live.glob(f"{call.call_ref}.caller.*.wav"))))
+    await centre.left("a", call.call_id)
+    await centre.told(ev.RecordingStored, call.call_id)
+    return call.call_id
+
+
+class LaterClock(SystemClock):
+    """Beyond the days that the centre keeps recordings."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() + (KEEP_DAYS + 1) * DAY_MS
+
+
+async def test_recordings_go_after_their_days_with_an_event_and_what_has_to_stay_stays(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test: the machine stops, and its core starts again after so many days."""
+    old = await stored_call(centre, "19900000301")
+    kept = await stored_call(centre, "19900000302")
+    await accepted(centre.monitor, "keep_recording", call_id=kept, reason="complaint")
+    with_incident = await stored_call(centre, "19900000303", HALL)
+    settings = centre.machine.settings
+    sounds = {}
+    for call_id in (old, kept, with_incident):
+        stored = cast("ev.RecordingStored", (await centre.told(ev.RecordingStored, call_id)).body)
+        legs = [leg.path for leg in stored.legs]
+        sounds[call_id] = [settings.recordings_path / name for name in (stored.path, *legs)]
+        assert len(sounds[call_id]) > 1
+        assert all(path.is_file() for path in sounds[call_id])
+    await centre.machine.stop()
+    monkeypatch.setattr("dispatch.app.core.SystemClock", LaterClock)
+    async with ValkeyServer(settings.journal_path), started(settings):
+        await until(lambda: not any(path.exists() for path in sounds[old]), 60)
+        records = await centre.machine.journal()
+    removed = [r.body.call_id for r in records if isinstance(r.body, ev.RecordingRemoved)]
+    assert old in removed
+    for call_id in (kept, with_incident):
+        assert call_id not in removed
+        assert all(path.is_file() for path in sounds[call_id])

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from dispatch.contracts import gateway as gw
+from simulators.callers import messages as say
+from simulators.callers.control import AgentProcess
 from telephony.clock import SystemClock
 from telephony.leg_sync import FULL_BYTES, LegSync
+from telephony.recordings import legs_in
 from telephony.supervisor import Supervisor
-from tests.telephony.harness import settings, until
+from tests.telephony.harness import connected, settings, until
 from tests.telephony.test_recordings import REF, START_MS, leg
 
+fsync = os.fsync
 Room = namedtuple("Room", "f_bavail f_frsize")
 
 
@@ -25,6 +30,8 @@ class Disk:
     def __init__(self) -> None:
         self.synced: list[str] = []
         self.broken: set[str] = set()
+        self.spool_broken = False
+        self.spools_refused = 0
 
     def sync(self, handle: int) -> None:
         self.sync_only(handle)
@@ -35,6 +42,12 @@ class Disk:
         if side in self.broken:
             raise OSError(errno.EIO, side)
         self.synced.append(side)
+
+    def sync_but_no_spool(self, handle: int) -> None:
+        if self.spool_broken and "/spool/" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            self.spools_refused += 1
+            raise OSError(errno.EIO, "spool")
+        fsync(handle)
 
     def since(self) -> list[str]:
         told, self.synced = sorted(self.synced), []
@@ -94,18 +107,37 @@ async def test_it_goes_on_by_itself(tmp_path: Path) -> None:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_gateway_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_calls_legs_are_durable_as_they_grow_and_stay_until_its_report_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The supervisor runs in this process, so that its disk is ours; everything else is real."""
     folder = Path(tempfile.mkdtemp(prefix="d120-"))
     disk = Disk()
     monkeypatch.setattr("os.fdatasync", disk.sync_only)
-    made = settings(folder, workers=1, start_kamailio=False)
+    monkeypatch.setattr("os.fsync", disk.sync_but_no_spool)
+    made = settings(folder, workers=1)
+    live = made.recordings_path / "live"
     gateway = Supervisor(made, SystemClock(), "boot")
+    monkeypatch.setattr(gateway._merger, "_again_s", 0.05)
     running = asyncio.ensure_future(gateway.run())
     try:
         await until(gateway.pool.first_ready.is_set, 30)
-        leg(made.recordings_path / "live", "caller", START_MS, [1])
-        await until(lambda: disk.synced == ["caller"])
+        async with connected(made) as core, AgentProcess(say.AgentSettings()) as caller:
+            uri = f"sip:120@127.0.0.1:{made.kamailio.listen_port}"
+            await caller.send(say.Dial(call="a", to=uri, number="1", play="tone:440"))
+            await core.hold((await core.expect(gw.Offered)).call_ref)
+            await until(lambda: disk.synced.count("caller") > 2)
+            disk.spool_broken = True
+            await caller.send(say.Hangup(call="a"))
+            await until(lambda: bool(list(made.recordings_path.glob("2*/*.peaks.json"))))
+            refused = disk.spools_refused
+            await until(lambda: disk.spools_refused > refused)
+            assert sorted(one.side for one in legs_in(live)) == ["caller", "centre"]
+            disk.spool_broken = False
+            await until(lambda: not legs_in(live))
+            assert [one.side for one in (await core.expect(gw.RecordingReady)).legs]
     finally:
+        disk.spool_broken = False
         gateway.stop()
         await running
         shutil.rmtree(folder, ignore_errors=True)
