@@ -14,11 +14,12 @@ import pjsua2 as pj
 from dispatch.contracts.causes import NORMAL_CLEARING
 from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import worker_messages as wire
-from telephony.reasons import CLEARED, ELSEWHERE, FAILED, NO_ANSWER, NOT_ANSWERED, Cause
+from telephony.reasons import CLEARED, FAILED, NO_ANSWER, NOT_ANSWERED, Cause
 from telephony.resting import Resting
 from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
 from telephony.worker_mixer import Mixer
 from telephony.worker_parties import Parties
+from telephony.worker_sides import Sides
 from telephony.worker_stage import Stage
 from telephony.worker_targets import Target, Targets
 from telephony.worker_told import LegFiles, Told
@@ -49,22 +50,18 @@ class EmergencyCall:
         self.number = ""
         self._account = account
         self._events = events
-        self._settings = settings
         self._told = Told(call_ref, tell, now_ms)
         self.files = LegFiles(call_ref, settings.live_dir, now_ms)
         self._now_ms = now_ms
         self._stage = Stage.RINGING
         self._placing = False  # dialled from here, and not joined yet
-        self._caller: Leg | None = None
-        self._seat: Leg | None = None
-        self._leaving: list[Leg] = []
+        self._sides = Sides()
         self._targets = Targets(call_ref, settings)
         self._parties = Parties(
             call_ref=call_ref,
             account=account,
             events=events,
             targets=self._targets,
-            sip_host=settings.sip_host,
             tell=tell,
             now_ms=now_ms,
             file=partial(self.files.next, PARTY),
@@ -82,7 +79,7 @@ class EmergencyCall:
 
     def begin(self, caller: Leg, number: str) -> None:
         """A caller rings."""
-        self._caller, self.number = caller, number
+        self._sides.caller, self.number = caller, number
 
     def place(self, order: wire.Place) -> None:
         """Dial the seat; the number follows when the seat answers."""
@@ -91,8 +88,8 @@ class EmergencyCall:
 
     def hold(self, place: int = 0) -> None:
         """Answer with the announcement, and the place in the queue where it is not 0."""
-        alone = self._stage is Stage.JOINED and self._seat is None
-        if self._caller is not None and (self._stage in {Stage.RINGING, Stage.HELD} or alone):
+        alone = self._stage is Stage.JOINED and self._sides.seat is None
+        if self._sides.caller is not None and (self._stage in {Stage.RINGING, Stage.HELD} or alone):
             self._mixer.set_place(place)
             self._answer()
             self._alone()
@@ -107,7 +104,8 @@ class EmergencyCall:
                 if self._stage is Stage.JOINED:
                     self._mixer.shape(order)
             case wire.AddParty() if self._stage is Stage.JOINED:
-                self._parties.add(order, self.number, room=self._legs() < LEGS_MAX)
+                legs = len(self._sides) + len(self._parties)
+                self._parties.add(order, self.number, room=legs < LEGS_MAX)
             case wire.AddParty():
                 self._told.party_gone(order.party_id, Cause(488, "the call is not joined"))
             case wire.PartyMode():
@@ -117,7 +115,7 @@ class EmergencyCall:
             case wire.HandOver():
                 self._hand_over(order)
             case wire.SendDigits():
-                leg = self._parties.leg(order.party_id) if order.party_id else self._caller
+                leg = self._parties.leg(order.party_id) if order.party_id else self._sides.caller
                 if leg is not None and leg.media is not None:
                     leg.press(order.digits)
             case _:
@@ -127,23 +125,18 @@ class EmergencyCall:
 
     def _hand_over(self, order: wire.HandOver) -> None:
         promoted = self._parties.promote(order.party_id)
-        if promoted is None and self._caller is not None and self._seat is None:
+        if promoted is None and self._sides.caller is not None and self._sides.seat is None:
             self._seat_id = order.seat_id
             self._seat_left(Cause(0, "left before it could take over"))
         if promoted is None or self._stage is not Stage.JOINED:
             return
-        old, (self._seat, self._phone) = self._seat, promoted
+        leg, self._phone = promoted
         self._mixer.forget(SEAT)
         self._mixer.forget(order.party_id)
         self._seat_id = order.seat_id
-        promoted[0].side = SEAT
+        leg.side = SEAT
         self._plain()
-        if old is not None:
-            self._leave(old)
-
-    def _legs(self) -> int:
-        present = sum(leg is not None for leg in (self._caller, self._seat))
-        return present + len(self._leaving) + len(self._parties)
+        self._sides.put_seat(leg)
 
     def bridge(self, order: wire.Bridge) -> None:
         """Answer, and dial a seat; a call that is joined moves to the new seat when it answers."""
@@ -151,18 +144,13 @@ class EmergencyCall:
             return
         self._answer()
         self._plain()
-        if self._stage is not Stage.JOINED and self._seat is not None:
-            self._leave(self._seat)
-            self._seat = None
-        if order.uri:
-            target = self._targets.partner(order.seat_id, order.uri, caller=self.number)
-        else:
-            target = self._targets.seat(order.seat_id, order.phone, caller=self.number)
-        self._dial_seat(target)
+        if self._stage is not Stage.JOINED:
+            self._sides.put_seat(None)
+        self._dial_seat(self._targets.of(order, caller=self.number))
 
     def ring(self, order: wire.Ring) -> None:
         """Ring a group of phones for a caller who hears the announcement, until one answers."""
-        if self._stage is Stage.HELD and self._caller is not None:
+        if self._stage is Stage.HELD and self._sides.caller is not None:
             self._dial_seat(self._targets.group(order, caller=self.number))
 
     def phone_changed(self, line: wire.PhoneChanged) -> None:
@@ -180,10 +168,9 @@ class EmergencyCall:
             seat_id, phone, caller = self._seat_id, self._phone, self.number
             self._dial_seat(self._targets.seat(seat_id, phone, caller=caller, limit_s=REDIAL_S_MAX))
             self._remix()
-        elif self._seat is not None:
-            seat, self._seat = self._seat, None
+        elif self._sides.seat is not None:
             self._mixer.forget(SEAT)
-            self._leave(seat)
+            self._sides.put_seat(None)
             gone = self._seat_left if self._stage is Stage.JOINED else self._seat_failed
             gone(Cause(480, "the phone is gone"))
 
@@ -204,10 +191,10 @@ class EmergencyCall:
             case "disconnected":
                 self._on_gone(leg, event)
             case "digit":
-                if leg is self._caller:
+                if leg is self._sides.caller:
                     self._told.digit(event.reason)
             case "refer":
-                if leg is self._seat and self._stage is Stage.JOINED:
+                if leg is self._sides.seat and self._stage is Stage.JOINED:
                     self._told.referred(event.reason)
             case "asked":
                 if self._watch.gone(leg, event.sip_code, self._now_ms()):
@@ -219,9 +206,11 @@ class EmergencyCall:
 
     def tick(self) -> None:
         """Watch deadlines, and whether both sides' phones are still there."""
-        self.files.again(self._caller, self._seat)
+        self.files.again(self._sides.caller, self._sides.seat)
         here = self._stage is Stage.JOINED and not self._phone.endswith(BROWSER_PHONE)
-        if not self._watch.look(self._seat if here else None, self._caller, self._now_ms()):
+        if not self._watch.look(
+            self._sides.seat if here else None, self._sides.caller, self._now_ms()
+        ):
             self._finish("system", Cause(NO_SOUND))
         if self._parties.late(self._now_ms()):
             self._remix()
@@ -229,27 +218,20 @@ class EmergencyCall:
         if self._deadline_ms is None or self._now_ms() < self._deadline_ms:
             return
         self._deadline_ms = None
-        if self._stage is Stage.DIALLING_SEAT and self._seat is not None:
-            seat, self._seat = self._seat, None
-            self._leave(seat, NOT_ANSWERED)
+        if self._stage is Stage.DIALLING_SEAT and self._sides.seat is not None:
+            self._sides.put_seat(None, NOT_ANSWERED)
             self._seat_failed(Cause(408, "no answer", NO_ANSWER))
         elif self._stage is Stage.DIALLING_NUMBER:
             self._not_placed(Cause(408, "no answer", NO_ANSWER))
 
     def owns(self, leg: Leg) -> bool:
-        return leg in {self._caller, self._seat, *self._leaving} or self._parties.owns(leg)
+        return self._sides.owns(leg) or self._parties.owns(leg)
 
     @property
     def over(self) -> bool:
         """Whether every leg is gone and every file closed."""
-        return (
-            self._stage is Stage.ENDING
-            and self._caller is None
-            and self._seat is None
-            and not self._leaving
-            and not self._parties
-            and self.files.whole()
-        )
+        gone = self._stage is Stage.ENDING and not self._sides and not self._parties
+        return gone and self.files.whole()
 
     @property
     def joined(self) -> bool:
@@ -257,13 +239,13 @@ class EmergencyCall:
 
     def packets_heard(self) -> int:
         """RTP packets that came from both sides, to see whether anybody is still there."""
-        return sum(leg.packets_heard() for leg in (self._caller, self._seat) if leg is not None)
+        return self._sides.packets_heard()
 
     # ---- inside
 
     def _answer(self) -> None:
-        if self._caller is not None and self._stage is Stage.RINGING:
-            self._caller.reply(200)
+        if self._sides.caller is not None and self._stage is Stage.RINGING:
+            self._sides.caller.reply(200)
 
     def _plain(self) -> None:
         self._phone_holds = False
@@ -283,14 +265,13 @@ class EmergencyCall:
 
     def _remix(self) -> None:
         if self._stage is not Stage.ENDING:
-            self._mixer.connect(self._caller, self._seat)
+            self._mixer.connect(self._sides.caller, self._sides.seat)
 
     def _on_silent(self, leg: Leg, sip_code: int) -> None:
-        if leg is self._caller:
+        if leg is self._sides.caller:
             self._finish(CALLER, Cause(sip_code))
-        elif leg is self._seat:
-            self._seat = None
-            self._leave(leg)
+        elif leg is self._sides.seat:
+            self._sides.put_seat(None)
             self._seat_left(Cause(sip_code, "the phone is silent and does not answer"))
 
     def _on_phone_hold(self, held: bool) -> None:  # noqa: FBT001 - one flag of the leg
@@ -302,29 +283,22 @@ class EmergencyCall:
         self._target, self._seat_id, self._phone = target, target.seat_id, target.phone
         self._stage = Stage.DIALLING_SEAT
         leg = Leg(self._account, self._events, SEAT)
-        old, self._seat = self._seat, leg
         self._mixer.forget(SEAT)
-        if old is not None:
-            self._leave(old)
+        self._sides.put_seat(leg)
         if fault := self._dial(leg, target):
-            self._seat = None
+            self._sides.seat = None
             self._seat_failed(Cause(500, fault))
 
     def _dial(self, leg: Leg, target: Target) -> str:
         """Start a leg; what went wrong, or empty."""
-        try:
-            leg.dial(target.uri, target.headers, f"<sip:{target.shown}@{self._settings.sip_host}>")
-        except pj.Error as error:
-            leg.gone = True
-            return str(error)
         self._deadline_ms = self._now_ms() + round(target.limit_s * 1000)
-        return ""
+        return self._targets.dial(leg, target)
 
     def _dial_number(self) -> None:
         self._stage = Stage.DIALLING_NUMBER
-        self._caller = leg = Leg(self._account, self._events, CALLER)
+        self._sides.caller = leg = Leg(self._account, self._events, CALLER)
         if fault := self._dial(leg, self._targets.number(self.number)):
-            self._caller = None
+            self._sides.caller = None
             self._not_placed(Cause(500, fault))
 
     def _on_media(self, leg: Leg) -> None:
@@ -332,10 +306,14 @@ class EmergencyCall:
         if party is not None:
             self._mixer.forget(party.party_id)
             self._parties.on_media(party)
-        elif leg in {self._caller, self._seat}:
-            self._mixer.forget(CALLER if leg is self._caller else SEAT)
+        elif leg in {self._sides.caller, self._sides.seat}:
+            self._mixer.forget(CALLER if leg is self._sides.caller else SEAT)
             leg.record(lambda: self.files.next(leg.side))
-        if leg is self._seat and self._stage is Stage.JOINED and leg.on_hold != self._phone_holds:
+        if (
+            leg is self._sides.seat
+            and self._stage is Stage.JOINED
+            and leg.on_hold != self._phone_holds
+        ):
             self._on_phone_hold(leg.on_hold)
         self._remix()
         self._join_if_whole()
@@ -346,16 +324,14 @@ class EmergencyCall:
             self._parties.on_confirmed(party)
             self._remix()
             return
-        if self._placing and leg is self._seat and self._stage is Stage.DIALLING_SEAT:
+        if self._placing and leg is self._sides.seat and self._stage is Stage.DIALLING_SEAT:
             self._dial_number()
             return
         self._join_if_whole()
 
     def _join_if_whole(self) -> None:
-        caller, seat = self._caller, self._seat
-        if caller is None or seat is None or not caller.confirmed or not seat.confirmed:
-            return
-        if caller.media is None or seat.media is None or self._stage is Stage.ENDING:
+        both = self._sides.both()
+        if both is None or self._stage is Stage.ENDING:
             return
         self._mixer.hush()
         self._remix()
@@ -365,7 +341,7 @@ class EmergencyCall:
             placed, self._placing = self._placing, False
             target = self._target
             if by_group := target is not None and bool(target.group):
-                self._seat_id, self._phone = target.whose(seat.answered_by)
+                self._seat_id, self._phone = target.whose(both[1].answered_by)
             self._told.joined(self._seat_id, placed=placed, by_group=by_group)
 
     def _on_gone(self, leg: Leg, event: LegEvent) -> None:
@@ -375,19 +351,23 @@ class EmergencyCall:
             self._mixer.forget(party.party_id)
             self._parties.on_gone(party, event)
             self._remix()
-            if self._stage is Stage.JOINED and self._seat is None and not self._parties.talking():
+            if (
+                self._stage is Stage.JOINED
+                and self._sides.seat is None
+                and not self._parties.talking()
+            ):
                 self._alone()
-        elif leg in self._leaving:
-            self._leaving.remove(leg)
-        elif leg is self._caller:
-            self._caller = None
+        elif self._sides.left(leg):
+            return
+        elif leg is self._sides.caller:
+            self._sides.caller = None
             self._mixer.forget(CALLER)
             if self._placing:
                 self._not_placed(event.cause)
             else:
                 self._finish(CALLER, event.cause)
-        elif leg is self._seat:
-            self._seat = None
+        elif leg is self._sides.seat:
+            self._sides.seat = None
             self._mixer.forget(SEAT)
             if self._stage is Stage.DIALLING_SEAT:
                 self._seat_failed(event.cause)
@@ -403,7 +383,7 @@ class EmergencyCall:
         dead = cause.sip_code >= DEAD_CODE_MIN
         others = self._parties.talking()
         outside = not self._seat_id or self._seat_id.startswith(wire.PARTNER)
-        if self._caller is None or outside or not (dead or others):
+        if self._sides.caller is None or outside or not (dead or others):
             self._finish(SEAT, cause)
             return
         self._plain()
@@ -439,12 +419,6 @@ class EmergencyCall:
         self._deadline_ms = None
         self._mixer.stop()
         self._parties.end()
-        for leg in (self._caller, self._seat):
-            if leg is not None:
-                why = CLEARED if by in {CALLER, SEAT} else FAILED
-                leg.end(sip_code if leg.side == CALLER else 0, why)
-
-    def _leave(self, leg: Leg, unanswered: str = ELSEWHERE) -> None:
-        if not leg.gone:
-            self._leaving.append(leg)
-            leg.end(why=CLEARED if leg.confirmed else unanswered)
+        for leg in self._sides.present():
+            why = CLEARED if by in {CALLER, SEAT} else FAILED
+            leg.end(sip_code if leg.side == CALLER else 0, why)

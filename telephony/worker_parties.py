@@ -41,7 +41,6 @@ class Parties:
         account: pj.Account,
         events: deque[LegEvent],
         targets: Targets,
-        sip_host: str,
         tell: Callable[[wire.FromWorker], None],
         now_ms: Callable[[], int],
         file: Callable[[], Path],
@@ -50,7 +49,6 @@ class Parties:
         self._account = account
         self._events = events
         self._targets = targets
-        self._sip_host = sip_host
         self._tell = tell
         self._now_ms = now_ms
         self._file = file
@@ -109,11 +107,8 @@ class Parties:
             target = self._targets.seat("", order.phone, caller=caller_number)
         else:
             target = self._targets.number(order.number)
-        try:
-            leg.dial(target.uri, target.headers, f"<sip:{target.shown}@{self._sip_host}>")
-        except pj.Error as error:
-            leg.gone = True
-            self._gone(order.party_id, Cause(500, str(error)))
+        if fault := self._targets.dial(leg, target):
+            self._gone(order.party_id, Cause(500, fault))
             return
         self._parties[order.party_id] = Party(
             party_id=order.party_id,

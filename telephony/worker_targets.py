@@ -7,8 +7,10 @@ import math
 import re
 
 import msgspec
+import pjsua2 as pj
 
 from telephony import worker_messages as wire
+from telephony.worker_legs import Leg
 
 AUTO_ANSWER = {
     "Call-Info": "<sip:dispatch120>;answer-after=0",
@@ -55,6 +57,12 @@ class Targets:
             phone=phone,
         )
 
+    def of(self, order: wire.Bridge, *, caller: str) -> Target:
+        """A seat, or a partner centre where the order has its URI."""
+        if order.uri:
+            return self.partner(order.seat_id, order.uri, caller=caller)
+        return self.seat(order.seat_id, order.phone, caller=caller)
+
     def partner(self, seat_id: str, uri: str, *, caller: str) -> Target:
         """A partner centre, by its SIP URI."""
         return Target(
@@ -86,6 +94,16 @@ class Targets:
             shown="120",
             limit_s=self._settings.place_answer_timeout_s,
         )
+
+    def dial(self, leg: Leg, target: Target) -> str:
+        """Start a leg to it; what went wrong, or empty."""
+        try:
+            local_uri = f"<sip:{target.shown}@{self._settings.sip_host}>"
+            leg.dial(target.uri, target.headers, local_uri)
+        except pj.Error as error:
+            leg.gone = True
+            return str(error)
+        return ""
 
     def _uri(self, user: str) -> str:
         return f"sip:{user}@{self._settings.kamailio}"
