@@ -147,6 +147,7 @@ def _offered(state: State, event: ev.CallOffered) -> State:
         first_ring_at_ms=event.first_ring_at_ms,
         called=event.called,
         trunk=event.trunk,
+        service=event.service,
         location=event.location,
         repeat_of=event.repeat_of,
         callback_of=event.callback_of,

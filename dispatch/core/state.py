@@ -102,6 +102,7 @@ class Call(Fact, frozen=True):
     first_ring_at_ms: int
     called: str = ""
     trunk: str = ""
+    service: str = ""
     ringing_since_ms: int | None = None
     queued_since_ms: int | None = None
     answered_at_ms: int | None = None

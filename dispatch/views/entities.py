@@ -89,6 +89,8 @@ class CallView(Entity, frozen=True):
     first_ring_at_ms: int
     called: str = ""
     trunk: str = ""
+    service: str = ""
+    """Which emergency the caller's telephone asked for by a URN (RFC 5031): sos, sos.fire, sos.police …"""
     answered_at_ms: int | None = None
     connected_at_ms: int | None = None
     ended_at_ms: int | None = None
@@ -306,6 +308,8 @@ class ArrivalView(Entity, frozen=True):
     state: str
     plate: str
     boarded_at_ms: int
+    phone: str = ""
+    """Of the crew that brings him."""
     priority: Priority | None = None
     complaint_text: Text | None = None
     patient: Patient | None = None

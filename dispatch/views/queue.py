@@ -102,6 +102,7 @@ def call_view(state: State, call_id: CallId) -> CallView | None:
         first_ring_at_ms=call.first_ring_at_ms,
         called=call.called,
         trunk=call.trunk,
+        service=call.service,
         answered_at_ms=call.answered_at_ms,
         connected_at_ms=call.connected_at_ms,
         ended_at_ms=call.ended_at_ms,

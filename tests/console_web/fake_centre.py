@@ -321,7 +321,9 @@ class FakeCentre:
             for n, (lacks, away_m, unit_id, fix) in enumerate(found[:3])
         )
 
-    def ring(self, *, number: str = "13909960120", located: bool = True) -> str:
+    def ring(
+        self, *, number: str = "13909960120", located: bool = True, service: str = ""
+    ) -> str:
         """A call comes in."""
         self.count += 1
         place = near(self.chance, 0.012)
@@ -336,6 +338,7 @@ class FakeCentre:
                 called="120",
                 first_ring_at_ms=self.clock.now_ms(),
                 location=location if located else None,
+                service=service,
             )
         )
         self.propose()

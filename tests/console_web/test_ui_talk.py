@@ -89,6 +89,19 @@ def test_the_metronome_beats_and_its_rate_is_chosen(console: Page, server: Serve
     expect(console.locator(".beating")).to_have_count(0)
 
 
+def test_which_emergency_the_telephone_asked_for_stands_with_the_call(
+    browser: Browser, console: Page, server: Served
+) -> None:
+    talk(console, server, service="sos.fire")
+    asked = console.locator("[data-test=service]")
+    expect(asked).to_have_text(re.compile("来电人求助：消防.*urn:service:sos.fire"))
+    server.post("/fake/ring", number="13909960002", located=False, service="sos.police")
+    expect(console.locator(".queue-panel .waiting")).to_contain_text("公安")
+    english = sign_in(browser, server.base, "chief", "demo-chief", "?lang=en")
+    expect(english.locator(".call")).to_contain_text("fire brigade")
+    english.close()
+
+
 def test_keys_that_the_caller_presses_are_shown(console: Page, server: Served) -> None:
     call_id = talk(console, server)
     for digit in "51":

@@ -47,6 +47,9 @@ export function say(text: { zh: string; en: string } | undefined): string {
   return text ? text[settings.language] || text.zh : ''
 }
 
+/** Which emergency a telephone asked for by its URN (`sos.fire`), in words; empty for a plain number. */
+export const serviceName = (service: string | undefined): string => (service ? word('service', service.replaceAll('.', '_')) : '')
+
 /** A translated code, or the code itself where no screen knows it. */
 export function word(group: string, code: string): string {
   const key = `${group}.${code}`

@@ -111,6 +111,7 @@ export interface ArrivalView {
   state: string;
   plate: string;
   boarded_at_ms: number;
+  phone?: string;
   priority?: Priority;
   complaint_text?: Text;
   patient?: Patient;
@@ -322,6 +323,7 @@ export interface CallView {
   first_ring_at_ms: number;
   called?: string;
   trunk?: string;
+  service?: string;
   answered_at_ms?: number;
   connected_at_ms?: number;
   ended_at_ms?: number;

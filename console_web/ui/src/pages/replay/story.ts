@@ -3,7 +3,7 @@
 import { apiUrl } from '@/lib/bases'
 import { dateText, lengthText } from '@/lib/clock'
 import { getJson } from '@/lib/http'
-import { has, say, t, word } from '@/lib/i18n'
+import { has, say, serviceName, t, word } from '@/lib/i18n'
 import { groupOf, type SymbolGroup } from '@/lib/symbols'
 import type { AnyEvent, CallView, IncidentView, MissionView, Text, UnitStatus, Vitals } from '@/lib/types'
 import { judged, VITALS, vitalText } from '@/lib/vitals'
@@ -134,7 +134,7 @@ function causeText({ q850, sip_code }: { q850?: number; sip_code?: number }): st
 function detail(event: AnyEvent, names: Names): string {
   switch (event.type) {
     case 'call_offered.v1':
-      return [event.caller_number, event.service && word('service', event.service.replace('.', '_'))].filter(Boolean).join(' · ')
+      return [event.caller_number, serviceName(event.service)].filter(Boolean).join(' · ')
     case 'call_answered.v1':
       return t('replay.at_seat', { seat: event.seat_id, s: (event.wait_ms / 1000).toFixed(1) })
     case 'call_ringing.v1':
