@@ -244,6 +244,7 @@ def _arrival(state: State, entity_id: str, texts: ProtocolSet) -> ArrivalView | 
         state=arrival_state(arrival, mission),
         plate=unit.entry.plate if unit else "",
         boarded_at_ms=arrival.boarded_at_ms,
+        phone=unit.entry.phone if unit else "",
         priority=incident.priority if incident else None,
         complaint_text=_complaint_text(incident, texts),
         patient=_masked(incident.patient) if incident else None,

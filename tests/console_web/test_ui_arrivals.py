@@ -43,6 +43,12 @@ def test_rows_stand_by_eta_with_arrows_and_the_green_channel(board: Page) -> Non
     assert "13909960001" not in board.content()
 
 
+def test_a_crew_is_called_by_the_hospitals_own_telephone(board: Page) -> None:
+    key = board.locator("li.row").first.locator("[data-test=dial]")
+    expect(key).to_have_attribute("href", "tel:13900000101")
+    expect(board.locator("li.row").first).to_contain_text("13900000101")
+
+
 def test_a_key_acknowledges_the_row_of_that_number(board: Page) -> None:
     row = board.locator("li.row").first
     expect(row.locator("[data-test=acknowledge]")).to_be_visible()

@@ -1,5 +1,6 @@
 """The replay in Chromium: one playhead through events, sound, lanes and map."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def replay(browser: Browser, served: Served) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(f"{served.base}/replay.html")
     page.fill("[data-test=search]", "人民东路 胸痛")
-    page.locator(".picker li button").first.click()
+    page.locator("[data-test=pick]").first.click()
     expect(page.locator("[data-test=lanes]")).to_be_visible()
     yield page
     page.context.close()
@@ -175,7 +176,7 @@ def test_what_became_of_a_recording_is_told(
     for fate, words in told.items():
         page.fill("[data-test=search]", number_of(fate))
         expect(page.locator(".picker li")).to_have_count(1)
-        page.locator(".picker li button").click()
+        page.locator("[data-test=pick]").click()
         expect(page.locator("[data-test=recordings]")).to_contain_text(words)
         page.keyboard.press("Space")
         sounding = page.locator("[data-test=sounding]")
@@ -187,12 +188,31 @@ def test_what_became_of_a_recording_is_told(
     assert faults == []
 
 
+def test_numbers_of_a_story_are_dialled_from_where_they_stand(
+    browser: Browser, served: Served
+) -> None:
+    page = sign_in(browser, served.base, "chief", PASSWORD)
+    page.goto(f"{served.base}/replay.html")
+    page.fill("[data-test=search]", "人民东路 胸痛")
+    key = page.locator(".picker [data-test=dial]").first
+    expect(key).to_have_attribute("title", re.compile("尚未选择席位"))
+    page.fill("[data-test=my-phone]", "07")
+    page.locator("[data-test=my-phone]").blur()
+    page.locator("[data-test=pick]").first.click()
+    numbers = page.locator("[data-test=numbers] li")
+    expect(numbers.first).to_contain_text("主叫")
+    expect(numbers.filter(has_text="一院")).to_contain_text("0996-5570001")
+    numbers.filter(has_text="新M·U1").locator("[data-test=dial]").click()
+    expect(page.locator("[data-test=own-call]")).to_contain_text("13900000101")
+    page.context.close()
+
+
 def test_a_recording_is_kept_beyond_the_retention_by_key(browser: Browser, sounds: Served) -> None:
     page = sign_in(browser, sounds.base, "chief", PASSWORD)
     page.goto(f"{sounds.base}/replay.html")
     page.fill("[data-test=search]", number_of("whole"))
     expect(page.locator(".picker li")).to_have_count(1)
-    page.locator(".picker li button").click()
+    page.locator("[data-test=pick]").click()
     expect(page.locator("[data-test=keep]")).to_be_visible()
     page.keyboard.press("k")
     page.keyboard.type("投诉")

@@ -51,8 +51,14 @@ REGISTER = Register(
         ),
     ),
     units=tuple(
-        UnitEntry(unit_id=u, plate=f"新M·{u}", station_id=StationId("S1"), skills=(Skill.ALS,))
-        for u in (U1, U2)
+        UnitEntry(
+            unit_id=u,
+            plate=f"新M·{u}",
+            station_id=StationId("S1"),
+            skills=(Skill.ALS,),
+            phone=f"1390000010{n}",
+        )
+        for n, u in enumerate((U1, U2), 1)
     ),
     hospitals=(
         HospitalEntry(
@@ -62,6 +68,7 @@ REGISTER = Register(
             position=Position(lat=41.77, lon=86.16),
             capabilities=(Capability.ED, Capability.PCI),
             feed="mllp://127.0.0.1:2575",
+            phone="0996-5570001",
         ),
         HospitalEntry(
             hospital_id=H2,

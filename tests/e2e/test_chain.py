@@ -300,7 +300,7 @@ async def the_replay_plays_it(
     stack.push_async_callback(context.close)
     page = await open_screen(context, machine.web, "replay")
     async with page.expect_response(lambda r: r.url.endswith("/timeline")) as told:
-        await page.locator(".picker li button", has_text=NUMBER).click()
+        await page.locator("[data-test=pick]", has_text=NUMBER).click()
     story = await (await told.value).json()
     assert [one["state"] for one in story["recordings"]] == ["whole"]
     assert len(next(iter(story["tracks"].values()))) > 10, "the vehicle's track"

@@ -297,6 +297,8 @@ def test_states_of_arrivals_and_feeds_follow_the_facts() -> None:
         view = render(story.state, "arrival", arrival_id, PROTOCOLS)
         return view.state, view.feed  # type: ignore[union-attr]
 
+    arrival = render(story.state, "arrival", arrival_id, PROTOCOLS)
+    assert arrival.phone == story.state.units[U1].entry.phone != ""  # type: ignore[union-attr]
     assert shown() == ("notified", "waiting")
     feeds = [k for k, i in story.state.pending.items() if isinstance(i.effect, SendFeed)]
     for key in feeds:

@@ -26,6 +26,14 @@ export const useCalls = defineStore('calls', () => {
       here.find((call) => call.state === 'answered') ?? here.find((call) => call.state === 'ringing')
     )
   })
+  /** The call in which this seat's phone listens, and how. */
+  const heard = computed(() => {
+    for (const call of all.value) {
+      const ear = call.listeners?.find((party) => party.seat_id === seat.id && party.state !== 'leaving')
+      if (seat.id && ear) return { call, mode: ear.mode }
+    }
+    return undefined
+  })
   const waiting = computed(() =>
     all.value
       .filter((call) => ['offered', 'queued', 'ringing'].includes(call.state) && !call.callback_of)
@@ -97,7 +105,7 @@ export const useCalls = defineStore('calls', () => {
   }
 
   return {
-    all, mine, waiting, callbacks, queue, noDial, answer, hangUp, callBack, callOut, settleCallback, setLanguage,
+    all, mine, heard, waiting, callbacks, queue, noDial, answer, hangUp, callBack, callOut, settleCallback, setLanguage,
     sendLink, setSurge, markNuisance, clearNuisance,
   }
 })

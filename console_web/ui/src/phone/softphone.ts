@@ -81,11 +81,12 @@ export const useSoftphone = defineStore('softphone', () => {
     if (!(await listen())) fault.value = 'lost'
   }
 
-  /** What the core says is muted does not even leave this page. */
+  /** What nobody shall hear does not even leave this page: a muted seat, a supervisor who only listens. */
+  const isMute = computed(() => (calls.mine ? (calls.mine.muted ?? false) : calls.heard?.mode === 'listen'))
   function mute(): void {
-    for (const track of microphone.value?.getTracks() ?? []) track.enabled = !(calls.mine?.muted ?? false)
+    for (const track of microphone.value?.getTracks() ?? []) track.enabled = !isMute.value
   }
-  watch(() => calls.mine?.muted, mute)
+  watch(isMute, mute)
 
   async function measure(side: 'spoken' | 'heard', stream: MediaStream): Promise<void> {
     const context = await audioContext()
