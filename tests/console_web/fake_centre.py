@@ -321,9 +321,7 @@ class FakeCentre:
             for n, (lacks, away_m, unit_id, fix) in enumerate(found[:3])
         )
 
-    def ring(
-        self, *, number: str = "13909960120", located: bool = True, service: str = ""
-    ) -> str:
+    def ring(self, *, number: str = "13909960120", located: bool = True, service: str = "") -> str:
         """A call comes in."""
         self.count += 1
         place = near(self.chance, 0.012)
