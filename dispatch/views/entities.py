@@ -90,7 +90,7 @@ class CallView(Entity, frozen=True):
     called: str = ""
     trunk: str = ""
     service: str = ""
-    """Which emergency the caller's telephone asked for by a URN (RFC 5031): sos, sos.fire, sos.police …"""
+    """Which emergency the telephone asked for by a URN (RFC 5031): sos, sos.fire …"""
     answered_at_ms: int | None = None
     connected_at_ms: int | None = None
     ended_at_ms: int | None = None
