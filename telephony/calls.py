@@ -28,6 +28,8 @@ class Entry(msgspec.Struct, kw_only=True):
     waits: bool = False
     """Whether the caller hears the announcement, and no phone rings for him on a core's order."""
     placed: gw.OrderPlace | None = None
+    dialled: bool = False
+    """Whether a seat's phone has dialled it, and is not joined with its number yet."""
 
 
 class ToDo(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +77,12 @@ class CallBook:
                 return []
             case wire.Invited():
                 return [self._invited(worker, line, now_ms)]
+            case wire.PhoneDialled():
+                return [self._dialled(worker, line, now_ms)]
             case wire.Waits() | wire.Joined():
                 entry = self._calls.get(line.call_ref)
                 if entry is not None:
-                    entry.waits = isinstance(line, wire.Waits)
+                    entry.waits, entry.dialled = isinstance(line, wire.Waits), False
                 return self._joined(line) if isinstance(line, wire.Joined) else []
             case wire.SeatLost():
                 return [] if line.seat_id == wire.RING_GROUP else [_seat_lost(line)]
@@ -114,6 +118,18 @@ class CallBook:
             pidf=line.pidf,
             pidf_more=line.pidf_more,
             service=line.service,
+        )
+
+    def _dialled(self, worker: str, line: wire.PhoneDialled, now_ms: int) -> gw.PhoneDialled:
+        self._calls[line.call_ref] = Entry(
+            call_ref=line.call_ref, worker=worker, since_ms=now_ms, dialled=True
+        )
+        return gw.PhoneDialled(
+            seq=0,
+            at_ms=line.at_ms,
+            call_ref=CallRef(line.call_ref),
+            phone=line.phone,
+            number=line.number,
         )
 
     def _joined(self, line: wire.Joined) -> list[gw.Report]:
@@ -171,11 +187,12 @@ class CallBook:
     def _not_placed(self, line: wire.NotPlaced) -> list[gw.Report]:
         entry = self._calls.get(line.call_ref)
         if entry is None or entry.placed is None:
+            unreached = entry is not None and entry.dialled
             return self._over(
                 wire.Over(
                     at_ms=line.at_ms,
                     call_ref=line.call_ref,
-                    by="system",
+                    by="network" if unreached else "system",
                     sip_code=line.sip_code,
                     q850=line.q850,
                 )
@@ -240,7 +257,9 @@ class CallBook:
         return ToDo(worker=idle[0], line=line), []
 
     def unattended(self, now_ms: int, after_ms: int) -> list[ToDo]:
-        """Calls that have rung for too long without an order: hold them."""
+        """Calls that have rung for too long without an order: hold them. What a seat has dialled
+        is called.
+        """
         late = [
             entry
             for entry in self._calls.values()
@@ -248,11 +267,21 @@ class CallBook:
         ]
         for entry in late:
             entry.ordered = True
-        return [ToDo(worker=e.worker, line=wire.Hold(call_ref=e.call_ref)) for e in late]
+        return [ToDo(worker=entry.worker, line=_by_itself(entry)) for entry in late]
+
+
+def _by_itself(entry: Entry) -> wire.ToWorker:
+    kind = wire.Dial if entry.dialled else wire.Hold
+    return kind(call_ref=entry.call_ref)
 
 
 def _line_of(
-    order: gw.OrderHold | gw.OrderForward | gw.OrderBridge | gw.OrderRelease | gw.TalkOrder,
+    order: gw.OrderHold
+    | gw.OrderForward
+    | gw.OrderBridge
+    | gw.OrderRelease
+    | gw.OrderDial
+    | gw.TalkOrder,
 ) -> wire.ToWorker:
     call_ref = order.call_ref
     match order:
@@ -264,7 +293,9 @@ def _line_of(
         case gw.OrderBridge():
             return wire.Bridge(call_ref=call_ref, seat_id=order.seat_id, phone=order.phone)
         case gw.OrderRelease():
-            return wire.Release(call_ref=call_ref)
+            return wire.Release(call_ref=call_ref, sip_code=order.sip_code)
+        case gw.OrderDial():
+            return wire.Dial(call_ref=call_ref, seat_id=order.seat_id)
         case gw.OrderTalk():
             return wire.Talk(
                 call_ref=call_ref,

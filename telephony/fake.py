@@ -20,7 +20,8 @@ ORDERS_KEPT_MAX = 10_000
 class FakeGateway:
     """`async with FakeGateway(address, secret) as gateway`.
 
-    `dead_phones` are seats' phones that do not answer, `dead_numbers` do not take a call-back.
+    `dead_phones` are seats' phones that do not answer, `dead_numbers` do not take a call-back, and
+    `ringing_numbers` neither answer nor end when a phone has dialled them.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class FakeGateway:
         self.orders: list[gw.Order] = []
         self.dead_phones: set[str] = set()
         self.dead_numbers: set[str] = set()
+        self.ringing_numbers: set[str] = set()
+        self._dialled: dict[str, str] = {}
 
     async def __aenter__(self) -> "FakeGateway":
         self._servers = await self.link.start()
@@ -103,6 +106,18 @@ class FakeGateway:
         self._heard(call_ref, wire.Over(at_ms=at_ms, call_ref=call_ref, by=by, sip_code=sip_code))
         self._heard(call_ref, wire.Closed(call_ref=call_ref))
 
+    def phone_dials(self, phone: str, number: str) -> CallRef:
+        """A seat's phone dials a number by itself."""
+        self._offers += 1
+        at_ms = self._clock.now_ms()
+        call_ref = f"{self._gateway_id}-{at_ms}-f{self._offers}"
+        self._dialled[call_ref] = number
+        self._heard(
+            call_ref,
+            wire.PhoneDialled(at_ms=at_ms, call_ref=call_ref, phone=phone, number=number),
+        )
+        return CallRef(call_ref)
+
     def phone_came(self, phone: str) -> None:
         """A seat's phone registers."""
         self._report(gw.PhoneSeen(seq=0, at_ms=self._clock.now_ms(), phone=phone))
@@ -149,8 +164,10 @@ class FakeGateway:
                 self._heard(todo.worker, told)
                 if isinstance(told, wire.NotPlaced):
                     self._heard(todo.worker, wire.Closed(call_ref=line.call_ref))
+            case wire.Dial():
+                self._called(line, at_ms)
             case wire.Release():
-                self.hang_up(line.call_ref, by="seat")
+                self.hang_up(line.call_ref, by="seat", sip_code=line.sip_code)
             case wire.AddParty():
                 self._heard(todo.worker, self._added(line, at_ms))
             case wire.DropParty():
@@ -208,6 +225,15 @@ class FakeGateway:
                 reason="no answer",
             )
         return wire.PartyUp(at_ms=at_ms, call_ref=line.call_ref, party_id=line.party_id)
+
+    def _called(self, line: wire.Dial, at_ms: int) -> None:
+        number = self._dialled.get(line.call_ref, "")
+        if number in self.dead_numbers:
+            self.hang_up(line.call_ref, by="network", sip_code=480)
+        if number in self.dead_numbers | self.ringing_numbers:
+            return
+        joined = wire.Joined(at_ms=at_ms, call_ref=line.call_ref, seat_id=line.seat_id)
+        self._heard(line.call_ref, joined)
 
     def _bridged(self, line: wire.Bridge, at_ms: int) -> wire.FromWorker:
         joined = wire.Joined(at_ms=at_ms, call_ref=line.call_ref, seat_id=SeatId(line.seat_id))

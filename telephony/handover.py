@@ -65,11 +65,12 @@ class Handover:
         for worker in tuple(self._waiting):
             self._go(worker)
 
-    def go_on(self, invited: wire.Invited) -> None:
+    def go_on(self, invited: wire.Invited | wire.PhoneDialled) -> None:
         """The worker of a caller who still rings is dead: Kamailio takes the next one for him, and
-        what came with him is there again. Kamailio knows by the Via what the refusal belongs to.
+        what came with him is there again. Kamailio knows by the Via what the refusal belongs to. A
+        seat's phone that had dialled is told.
         """
-        if invited.handed_over:
+        if isinstance(invited, wire.Invited) and invited.handed_over:
             self._take(
                 Invite(
                     caller_number=invited.caller_number,

@@ -31,7 +31,7 @@ WORKER_BYTES_MAX = 2900
 """A worker reads 4,000 bytes; Kamailio's own headers (Via, Record-Route) come on top of this."""
 HEADERS_KEPT = (
     "^(Via|From|To|Call-ID|CSeq|Max-Forwards|Contact|Record-Route|Content-Type|Content-Length"
-    "|P-Asserted-Identity|X-Trunk|X-Service|X-Handed-Over|Supported|Allow|v|f|t|i|m|c|l|k)$"
+    "|P-Asserted-Identity|X-Trunk|X-Service|X-Seat|X-Handed-Over|Supported|Allow|v|f|t|i|m|c|l|k)$"
 )
 """What a worker needs of an INVITE whose headers alone are too long for it."""
 REPLY_BYTES_MAX = 1_000_000

@@ -1,10 +1,14 @@
 """Conversations that outlive their gateway. A worker without a supervisor goes on while anybody
-speaks; a file beside the recording tells the next supervisor of it, and how it ended.
+speaks; a file beside the recording tells the next supervisor of it, and how it ended. What did not
+outlive it has an end as well.
 """
 
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+
+from dispatch.contracts import gateway as gw
 
 SUFFIX = ".orphan"
 WORKER = b"telephony.worker"
@@ -45,6 +49,19 @@ def found(live_dir: Path) -> list[Orphan]:
 def forget(live_dir: Path, call_ref: str) -> None:
     """Its end has been told."""
     (live_dir / f"{call_ref}{SUFFIX}").unlink(missing_ok=True)
+
+
+def cut(waiting: Sequence[gw.Report], alive: Collection[str], at_ms: int) -> Iterator[gw.Ended]:
+    """The ends of calls of an earlier boot that the core is still to hear of, and that are no more.
+    A number that a seat had dialled and not reached is nobody whom the system has lost.
+    """
+    known = {r.call_ref for r in waiting if isinstance(r, gw.Ended)} | set(alive)
+    joined = {r.call_ref for r in waiting if isinstance(r, gw.Connected)}
+    for begun in waiting:
+        if isinstance(begun, gw.Offered | gw.PhoneDialled) and begun.call_ref not in known:
+            unreached = isinstance(begun, gw.PhoneDialled) and begun.call_ref not in joined
+            by = "network" if unreached else "system"
+            yield gw.Ended(seq=0, at_ms=at_ms, call_ref=begun.call_ref, by=by)
 
 
 def _runs(pid: int) -> bool:

@@ -45,6 +45,8 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str = ""
     handed_over: bool = False
     """Kamailio has given the whole INVITE to the supervisor, under `call_id`."""
+    seat_phone: str = ""
+    """The seat's phone that dials, as Kamailio knows by its password; empty for a caller."""
 
 
 def read_invite(message: str) -> Invite:
@@ -65,12 +67,13 @@ def read_invite(message: str) -> Invite:
         pidf_more=tuple(pidfs[1:]),
         call_id=_first(headers, "call-id")[:CALL_ID_CHARS_MAX],
         handed_over="x-handed-over" in headers,
+        seat_phone=_first(headers, "x-seat")[:NUMBER_CHARS_MAX],
     )
 
 
-def refusal_of(message: str, status: str) -> str:
+def refusal_of(message: str, status: str, *more: str) -> str:
     """What refuses this INVITE, for whoever has only its text (RFC 3261 §8.2.6.2); empty where its
-    headers are beyond all measure. `status` is as in `500 Server Error`.
+    headers are beyond all measure. `status` is as in `500 Server Error`, `more` are headers.
     """
     head = message.replace("\r\n", "\n").partition("\n\n")[0]
     kept = []
@@ -80,7 +83,7 @@ def refusal_of(message: str, status: str) -> str:
         if key in REPEATED:
             tag = ";tag=gone" if key == "to" and ";tag=" not in line.lower() else ""
             kept.append(line + tag)
-    text = "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""])
+    text = "\r\n".join([f"SIP/2.0 {status}", *kept, *more, "Content-Length: 0", "", ""])
     return text if len(text) <= ANSWER_CHARS_MAX else ""
 
 

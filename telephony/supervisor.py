@@ -111,7 +111,7 @@ class Supervisor:
         self._deaths: asyncio.Queue[_Death] = asyncio.Queue(FRONT_WORK_MAX)
         self._stop = asyncio.Event()
         self._places = WaitingPlaces()
-        self._ringing: dict[str, wire.Invited] = {}
+        self._ringing: dict[str, wire.Invited | wire.PhoneDialled] = {}
         self._ring_group = RingGroup(settings.ring_group)
         self._core_seen_ms = clock.monotonic_ms()
         self.reports_lost = 0
@@ -208,7 +208,7 @@ class Supervisor:
         if not isinstance(line, wire.Alive):
             self._choose(worker)
             self._ringing.pop(worker, None)
-        if isinstance(line, wire.Invited):
+        if isinstance(line, wire.Invited | wire.PhoneDialled):
             self._ringing[worker] = line
 
     def _choose(self, worker: str) -> None:
@@ -262,12 +262,9 @@ class Supervisor:
 
     def _end_what_was_cut(self) -> None:
         """A call of an earlier boot that the core is still to hear of, and that is no more."""
-        waiting = self.spool.pending()
-        known = {r.call_ref for r in waiting if isinstance(r, gw.Ended)} | set(self.book.alive())
-        for call_ref in [r.call_ref for r in waiting if isinstance(r, gw.Offered)]:
-            if call_ref not in known:
-                at_ms = self._clock.now_ms()
-                self._report(gw.Ended(seq=0, at_ms=at_ms, call_ref=call_ref, by="system"))
+        waiting = tuple(self.spool.pending())
+        for end in orphans.cut(waiting, self.book.alive(), self._clock.now_ms()):
+            self._report(end)
 
     async def _watch_orphans(self) -> None:
         """Tell how conversations ended that an earlier gateway began."""

@@ -22,9 +22,10 @@ from telephony import jitter, orphans
 from telephony import worker_messages as wire
 from telephony.orphans import Orphan
 from telephony.resting import Resting
-from telephony.sip_message import WORKER_DIED, read_invite, refusal_of
+from telephony.sip_message import WORKER_DIED, Invite, read_invite, refusal_of
+from telephony.worker_by_hand import FINAL_HEADER
 from telephony.worker_call import LEGS_MAX, EmergencyCall
-from telephony.worker_legs import CALLER, Leg, LegEvent
+from telephony.worker_legs import CALLER, SEAT, Leg, LegEvent
 
 POLL_MS = 10
 """While a call comes or goes: PJSIP's other threads close its files, and do not tell."""
@@ -173,20 +174,25 @@ class Worker:
 
     def incoming(self, call_id: int, message: str) -> None:
         """An INVITE: 180 at once when free, else 486 so that Kamailio tries the next worker."""
-        leg = Leg(self._account, self._events, CALLER, call_id)
+        invite = read_invite(message)
+        side = SEAT if invite.seat_phone else CALLER
+        leg = Leg(self._account, self._events, side, call_id)
         if self._call is not None or self._stopping or self._orphan:
             # Not from within the callback: PJSUA2 frees the INVITE after it, and aborts where a
             # final answer has ended the call, and freed it, before.
             self._refused.append(leg)
             self._to_refuse.append((leg, 503 if self._stopping else 486))
             return
-        leg.reply(180)
+        if side == CALLER:
+            leg.reply(180)
         self._clock(on=True)
-        invite = read_invite(message)
         at_ms = time.time_ns() // 1_000_000
         call = self._new_call(f"{self._settings.gateway_id}-{at_ms}-{self._settings.name}")
-        call.begin(leg, invite.caller_number)
         self._call = call
+        if side == SEAT:
+            self._dialled(call, leg, invite, message)
+            return
+        call.begin(leg, invite.caller_number)
         self._tell(
             wire.Invited(
                 at_ms=at_ms,
@@ -200,6 +206,20 @@ class Worker:
                 handed_over=invite.handed_over,
                 refusal=refusal_of(message, f"500 {WORKER_DIED}"),
                 service=invite.service,
+            )
+        )
+
+    def _dialled(self, call: EmergencyCall, leg: Leg, invite: Invite, message: str) -> None:
+        """A seat's phone dials: whether it may is the core's to say."""
+        call.asked(leg, invite.seat_phone, invite.called)
+        mark = f"{FINAL_HEADER}: {invite.seat_phone}"
+        self._tell(
+            wire.PhoneDialled(
+                at_ms=_now_ms(),
+                call_ref=call.call_ref,
+                phone=invite.seat_phone,
+                number=invite.called,
+                refusal=refusal_of(message, f"500 {WORKER_DIED}", mark),
             )
         )
 
@@ -327,8 +347,10 @@ class Worker:
                         call.bridge(order)
                     case wire.Ring():
                         call.ring(order)
+                    case wire.Dial():
+                        call.dial(order.seat_id)
                     case wire.Release():
-                        call.release("seat")
+                        call.release(SEAT, order.sip_code)
                     case _:
                         call.in_call(order)
 

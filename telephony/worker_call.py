@@ -1,6 +1,7 @@
 """One emergency call in a worker: a caller's leg, a seat's leg, further parties, recordings.
 
-A call that came in starts with the caller's leg; one that is placed from here with the seat's.
+A call that came in starts with the caller's leg; one that goes out with the seat's, dialled from
+here or by the seat's own phone.
 """
 
 import sys
@@ -16,6 +17,7 @@ from dispatch.contracts.gateway import BROWSER_PHONE
 from telephony import worker_messages as wire
 from telephony.reasons import CLEARED, FAILED, NO_ANSWER, NOT_ANSWERED, Cause
 from telephony.resting import Resting
+from telephony.worker_by_hand import ByHand
 from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
 from telephony.worker_mixer import Mixer
 from telephony.worker_parties import Parties
@@ -54,7 +56,8 @@ class EmergencyCall:
         self.files = LegFiles(call_ref, settings.live_dir, now_ms)
         self._now_ms = now_ms
         self._stage = Stage.RINGING
-        self._placing = False  # dialled from here, and not joined yet
+        self._placing = False  # a call out, and not joined yet
+        self._by_hand: ByHand | None = None
         self._sides = Sides()
         self._targets = Targets(call_ref, settings)
         self._parties = Parties(
@@ -85,6 +88,17 @@ class EmergencyCall:
         """Dial the seat; the number follows when the seat answers."""
         self._placing, self.number = True, order.number
         self._dial_seat(self._targets.seat(order.seat_id, order.phone, caller=self.number))
+
+    def asked(self, seat: Leg, phone: str, number: str) -> None:
+        """A seat's own phone has dialled: it waits for `dial`, or for `release`."""
+        self._placing, self._stage, self._by_hand = True, Stage.ASKED, ByHand(seat, phone)
+        self._sides.seat, self._phone, self.number = seat, phone, number
+
+    def dial(self, seat_id: str) -> None:
+        """What the seat's phone has dialled; said again, it may say whose phone that is."""
+        self._seat_id = self._seat_id or seat_id
+        if self._stage is Stage.ASKED:
+            self._dial_number()
 
     def hold(self, place: int = 0) -> None:
         """Answer with the announcement, and the place in the queue where it is not 0."""
@@ -174,15 +188,17 @@ class EmergencyCall:
             gone = self._seat_left if self._stage is Stage.JOINED else self._seat_failed
             gone(Cause(480, "the phone is gone"))
 
-    def release(self, by: str) -> None:
+    def release(self, by: str, sip_code: int = 0) -> None:
         """End both sides."""
-        self._finish(by, Cause(q850=NORMAL_CLEARING if by == SEAT else 0))
+        self._finish(by, Cause(sip_code, q850=0 if sip_code or by != SEAT else NORMAL_CLEARING))
 
     # ---- what the legs say
 
     def on_leg(self, event: LegEvent) -> None:
         """One event of one of this call's legs."""
         leg = event.leg
+        if self._by_hand is not None and leg is self._sides.caller and self._placing:
+            self._by_hand.follow(leg)
         match event.what:
             case "media":
                 self._on_media(leg)
@@ -371,8 +387,8 @@ class EmergencyCall:
             self._mixer.forget(SEAT)
             if self._stage is Stage.DIALLING_SEAT:
                 self._seat_failed(event.cause)
-            elif self._stage is Stage.DIALLING_NUMBER:
-                self._not_placed(Cause(event.sip_code, "the seat hung up", event.q850))
+            elif self._stage in {Stage.ASKED, Stage.DIALLING_NUMBER}:
+                self._not_placed(Cause(event.sip_code, "the seat hung up", event.q850), SEAT)
             elif self._stage is Stage.JOINED:
                 self._seat_left(event.cause)
 
@@ -403,22 +419,26 @@ class EmergencyCall:
         self._announce()
         self._told.seat_lost(self._seat_id, cause)
 
-    def _not_placed(self, cause: Cause) -> None:
-        self._told.not_placed(cause)
-        self._end_legs(0, SEAT)
+    def _not_placed(self, cause: Cause, by: str = "") -> None:
+        if self._by_hand is None:
+            self._told.not_placed(cause)
+            self._end_legs(0, CLEARED)
+        else:
+            self._told.ended(by if by == SEAT else "network", cause)
+            self._end_legs(*self._by_hand.refusal(cause))
 
     def _finish(self, by: str, cause: Cause) -> None:
         if self._placing and not self._told.over:
-            self._not_placed(cause if cause.sip_code else Cause(487, "released"))
+            self._not_placed(cause if cause.sip_code else Cause(487, "released"), by)
             return
         self._told.ended(by, cause)
-        self._end_legs(603 if self._stage is Stage.RINGING else 0, by)
+        why = CLEARED if by in {CALLER, SEAT} else FAILED
+        self._end_legs(603 if self._stage is Stage.RINGING else 0, why)
 
-    def _end_legs(self, sip_code: int, by: str) -> None:
+    def _end_legs(self, sip_code: int, why: str) -> None:
         self._stage = Stage.ENDING
         self._deadline_ms = None
         self._mixer.stop()
         self._parties.end()
         for leg in self._sides.present():
-            why = CLEARED if by in {CALLER, SEAT} else FAILED
-            leg.end(sip_code if leg.side == CALLER else 0, why)
+            leg.end(sip_code if leg.incoming else 0, why)

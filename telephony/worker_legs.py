@@ -48,6 +48,9 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         super().__init__(account, pj.PJSUA_INVALID_ID if call_id is None else call_id)
         self._events = events
         self.side = side
+        self.incoming = call_id is not None
+        self.mark: dict[str, str] = {}
+        """Headers of whatever ends it."""
         self.media: pj.AudioMedia | None = None
         self.recorder: pj.AudioMediaRecorder | None = None
         self.sounded = False
@@ -181,8 +184,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         parameters = pj.CallOpParam()
         if sip_code:
             parameters.statusCode = sip_code
-        if why:
-            parameters.txOption = _with_headers({"Reason": why})
+        if headers := self.mark | ({"Reason": why} if why else {}):
+            parameters.txOption = _with_headers(headers)
         try:
             self.hangup(parameters)
         except pj.Error as error:

@@ -51,9 +51,19 @@ class Ring(Line, frozen=True, tag="ring"):
 
 
 class Release(Line, frozen=True, tag="release"):
-    """End both sides."""
+    """End both sides. `sip_code` is what a seat's phone that waits for its number is told."""
 
     call_ref: str
+    sip_code: int = 0
+
+
+class Dial(Line, frozen=True, tag="dial"):
+    """Dial the number that a seat's phone has asked for; `seat_id` is empty where no core was there
+    to say whose phone it is.
+    """
+
+    call_ref: str
+    seat_id: str = ""
 
 
 class Place(Line, frozen=True, tag="place"):
@@ -127,7 +137,7 @@ class Stop(Line, frozen=True, tag="stop"):
 
 
 InCall = Talk | AddParty | PartyMode | DropParty | HandOver | SendDigits
-ToWorker = Hold | Bridge | Ring | Release | Place | Stop | PhoneChanged | InCall
+ToWorker = Hold | Bridge | Ring | Release | Dial | Place | Stop | PhoneChanged | InCall
 
 # ---- worker to supervisor
 
@@ -163,6 +173,17 @@ class Invited(Line, frozen=True, tag="invited"):
     refusal: str = ""
     """What Kamailio must hear when this worker dies while the caller rings."""
     service: str = ""
+
+
+class PhoneDialled(Line, frozen=True, tag="phone_dialled"):
+    """A seat's phone has dialled a number, and waits: `Dial` or `Release` follows."""
+
+    at_ms: int
+    call_ref: str
+    phone: str
+    number: str
+    refusal: str = ""
+    """What Kamailio must hear when this worker dies before the two are joined."""
 
 
 class Joined(Line, frozen=True, tag="joined"):
@@ -283,6 +304,7 @@ FromWorker = (
     Ready
     | Alive
     | Invited
+    | PhoneDialled
     | Joined
     | Waits
     | SeatLost

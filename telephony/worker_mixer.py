@@ -77,7 +77,7 @@ class Mixer:
         wanted = mixing.wires(
             mixing.Scene(
                 caller=caller is not None and caller.media is not None,
-                seat=seat is not None and seat.confirmed and seat.media is not None,
+                seat=_hears(seat),
                 parties=self._parties.modes(),
                 announcing=self._announcing,
                 seat_away=self._seat_away,
@@ -106,3 +106,10 @@ class Mixer:
             leg = self._legs[name]
             return leg.media if leg is not None else None
         return self._parties.media(name)
+
+
+def _hears(seat: Leg | None) -> bool:
+    """A phone that we dial hears nothing before it answers; one that has dialled hears the exchange
+    of the number.
+    """
+    return seat is not None and seat.media is not None and (seat.confirmed or seat.incoming)

@@ -71,6 +71,7 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.NoteSeatLeft: _NOBODY,
     cmd.NotePhoneHold: _NOBODY,
     cmd.ReferCall: _NOBODY,
+    cmd.DialByPhone: _NOBODY,
     cmd.HoldCaller: _CONSOLE,
     cmd.ResumeCaller: _CONSOLE,
     cmd.MuteSeat: _CONSOLE,

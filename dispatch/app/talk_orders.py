@@ -14,13 +14,15 @@ from dispatch.core.talk_reports import TalkReport
 
 ORDER_AGE_MS_MAX = 30_000
 """As long as the link itself keeps an order for an absent gateway."""
+SIP_OF_REFUSAL = {"seat_talking": 486, "number_bad": 484}
+"""Of a seat's phone that dials; any other refusal is 403."""
 NOBODY = CallId("")
 """A call out answers no earlier call."""
 
 
 def order_of(
     issued: ef.IssuedEffect, effect: ef.TalkEffect, phones: Mapping[SeatId, str]
-) -> gw.TalkOrder | gw.OrderPlace:
+) -> gw.TalkOrder | gw.OrderPlace | gw.OrderDial:
     """The order. Ids of what happens once follow from the party, so that asking again is safe."""
     order_id = f"talk:{issued.epoch}:{issued.key}"
     match effect:
@@ -59,6 +61,8 @@ def order_of(
                 digits=effect.digits,
                 party_id=effect.party_id,
             )
+        case ef.CallNumber(by_phone=True):
+            return _dial(effect.call_ref, effect.seat_id)
         case ef.CallNumber():
             return _place(effect.call_ref, effect.number, effect.seat_id, phones)
         case _:
@@ -66,14 +70,45 @@ def order_of(
 
 
 def just_dialled(call: Call, at_ms: int) -> bool:
-    """Whether a call out is so young that its order may still be on the way to the gateway."""
+    """Whether a call out is so young that its order may still be on the way to the gateway. One
+    that began there, by a phone, is nowhere else.
+    """
     young = at_ms - call.first_ring_at_ms < ORDER_AGE_MS_MAX
-    return call.outgoing and call.connected_at_ms is None and young
+    return call.outgoing and not call.by_phone and call.connected_at_ms is None and young
 
 
 def place(call: Call, phones: Mapping[SeatId, str]) -> gw.OrderPlace:
     """The order of a call out, once more; the gateway does it once."""
     return _place(call.call_ref, call.caller_number, call.seat_id or SeatId(""), phones)
+
+
+def dial(call: Call) -> gw.OrderDial:
+    """The order of a call that a seat's phone dialled, once more; the gateway does it once."""
+    return _dial(call.call_ref, call.seat_id or SeatId(""))
+
+
+def dialled(report: gw.PhoneDialled, seat_id: SeatId) -> cmd.DialByPhone:
+    """A seat's desk phone has dialled a number."""
+    return cmd.DialByPhone(
+        call_ref=report.call_ref,
+        seat_id=seat_id,
+        number=report.number,
+        dialled_at_ms=report.at_ms,
+    )
+
+
+def lost_by(call: Call) -> str:
+    """Who ended a call that its gateway has no more: the system, which rings back whom it lost; a
+    number that a phone had dialled and not reached is dialled again by whoever wants it.
+    """
+    return "network" if call.by_phone and call.connected_at_ms is None else "system"
+
+
+def may_not_dial(call_ref: CallRef, code: str = "") -> gw.OrderRelease:
+    """What the phone is told that dialled, by the code of the core's refusal."""
+    return gw.OrderRelease(
+        order_id=f"refuse:{call_ref}", call_ref=call_ref, sip_code=SIP_OF_REFUSAL.get(code, 403)
+    )
 
 
 def hand_over(call: Call) -> gw.OrderHandOver:
@@ -182,6 +217,10 @@ def _place(
         phone=phones.get(seat_id, ""),
         call_ref=call_ref,
     )
+
+
+def _dial(call_ref: CallRef, seat_id: SeatId) -> gw.OrderDial:
+    return gw.OrderDial(order_id=f"out:{call_ref}", call_ref=call_ref, seat_id=seat_id)
 
 
 def _drop(call_ref: CallRef, party_id: str) -> gw.OrderDropParty:

@@ -222,6 +222,8 @@ class TelephonyDesk:
     async def _on_report(self, report: gw.Report, welcome: gw.Welcome) -> None:
         command = self._command(report)
         if command is None:
+            if isinstance(report, gw.PhoneDialled):  # a phone of no seat
+                self._order(talk_orders.may_not_dial(report.call_ref))
             return
         if isinstance(command, OfferCall) and command.location is not None:
             command = replace(command, location=await self._with_address(command.location))
@@ -229,6 +231,8 @@ class TelephonyDesk:
         result = await self._submit(CommandId(command_id), command)
         if isinstance(report, gw.Offered) and isinstance(result, Accepted):
             self._offered(CallId(result.created), report)
+        if isinstance(report, gw.PhoneDialled) and isinstance(result, Refused):
+            self._order(talk_orders.may_not_dial(report.call_ref, result.code))
 
     def _offered(self, call_id: CallId, report: gw.Offered) -> None:
         if call_id and self._on_offered is not None:
@@ -249,10 +253,13 @@ class TelephonyDesk:
                 )
             case gw.PhoneSeen() | gw.PhoneGone():
                 return None if self._drains else self._phone_command(report)
+            case gw.PhoneDialled():
+                found = seat_phones.seat_of(self._desk_users, report.phone)
+                return talk_orders.dialled(report, found[0]) if found is not None else None
             case gw.Connected():
                 return ConnectCall(
                     call_ref=report.call_ref,
-                    seat_id=report.seat_id,
+                    seat_id=report.seat_id or self._seat_of(report.call_ref),
                     answered_at_ms=report.at_ms if report.by_itself else None,
                 )
             case gw.SeatFailed() | gw.ForwardFailed() | gw.PlaceFailed():
@@ -280,6 +287,11 @@ class TelephonyDesk:
                 | gw.PhoneReferred()
             ):
                 return talk_orders.command_of(report, self._phones)
+
+    def _seat_of(self, call_ref: CallRef) -> SeatId:
+        """Whose call it is, where the gateway does not know: a phone dialled it without a core."""
+        call = self.state.call_by_ref(call_ref)
+        return SeatId("") if call is None or call.seat_id is None else call.seat_id
 
     def _phone_command(self, report: gw.PhoneSeen | gw.PhoneGone) -> AnyCommand | None:
         """A telephone that is no seat's is nobody's concern."""
@@ -337,7 +349,7 @@ class TelephonyDesk:
         for call in self._calls():
             gone = call.state in LIVE and call.call_ref not in alive
             if gone and (even_young or not talk_orders.just_dialled(call, self.state.at_ms)):
-                lost = EndCall(call_ref=call.call_ref, by="system")
+                lost = EndCall(call_ref=call.call_ref, by=talk_orders.lost_by(call))
                 await self._submit(self._ids.next("gateway-lost"), lost)
 
     async def _on_welcome(self, welcome: gw.Welcome) -> None:
@@ -357,6 +369,8 @@ class TelephonyDesk:
                 self._order(talk_orders.place(call, self._phones))
             elif call.call_ref not in alive:
                 continue
+            elif call.by_phone and call.connected_at_ms is None:
+                self._order(talk_orders.dial(call))
             elif call.state is CallState.ANSWERED and call.connected_at_ms is None:
                 self._bridge(call)
             elif call.state is CallState.ANSWERED:

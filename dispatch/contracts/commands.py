@@ -377,6 +377,15 @@ class ReferCall(Command, frozen=True, tag="refer_call"):
     seat_id: SeatId | None = None
 
 
+class DialByPhone(Command, frozen=True, tag="dial_by_phone"):
+    """Said by the gateway: the seat's desk phone has dialled a number by itself."""
+
+    call_ref: CallRef
+    seat_id: SeatId
+    number: Short
+    dialled_at_ms: int
+
+
 class HoldCaller(Command, frozen=True, tag="hold_caller"):
     """Let the caller hear music, and nobody hear him."""
 
@@ -664,6 +673,7 @@ AnyCommand = (
     | NoteSeatLeft
     | NotePhoneHold
     | ReferCall
+    | DialByPhone
     | HoldCaller
     | ResumeCaller
     | MuteSeat

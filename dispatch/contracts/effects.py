@@ -115,11 +115,14 @@ class PressKeys(Effect, frozen=True, tag="press_keys"):
 
 
 class CallNumber(Effect, frozen=True, tag="call_number"):
-    """Dial the seat's phone, then the number, and join them as the call `call_ref`."""
+    """Dial the seat's phone, then the number, and join them as the call `call_ref`. `by_phone`: the
+    phone has dialled and waits, only the number is to be called.
+    """
 
     call_ref: CallRef
     number: str
     seat_id: SeatId
+    by_phone: bool = False
 
 
 TalkEffect = ShapeCall | DialParty | ChangeParty | LetPartyGo | HandOver | PressKeys | CallNumber

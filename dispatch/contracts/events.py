@@ -531,6 +531,9 @@ class CallOutStarted(Event, frozen=True, tag="call_out_started.v1"):
     seat_id: SeatId
     user_id: UserId | None = None
     """Who dialled, where it was written down."""
+    by_phone: bool = False
+    """The seat's desk phone dialled it, at `dialled_at_ms`, and waits for the number."""
+    dialled_at_ms: int | None = None
 
 
 class CallerLocated(Event, frozen=True, tag="caller_located.v1"):

@@ -76,10 +76,23 @@ class OrderForward(Wire, frozen=True, tag="order_forward"):
 
 
 class OrderRelease(Wire, frozen=True, tag="order_release"):
-    """End the call on both sides."""
+    """End the call on both sides. `sip_code` is what a seat's phone that dialled is told, when it
+    may not.
+    """
 
     order_id: str
     call_ref: CallRef
+    sip_code: int = 0
+
+
+class OrderDial(Wire, frozen=True, tag="order_dial"):
+    """Dial the number that the phone of this seat has asked for (`PhoneDialled`), and join the two;
+    `Connected` follows, or `Ended` with the number's own cause.
+    """
+
+    order_id: str
+    call_ref: CallRef
+    seat_id: SeatId
 
 
 class OrderPlace(Wire, frozen=True, tag="order_place"):
@@ -161,7 +174,7 @@ class OrderDigits(Wire, frozen=True, tag="order_digits"):
 TalkOrder = (
     OrderTalk | OrderAddParty | OrderPartyMode | OrderDropParty | OrderHandOver | OrderDigits
 )
-Order = OrderHold | OrderForward | OrderBridge | OrderRelease | OrderPlace | TalkOrder
+Order = OrderHold | OrderForward | OrderBridge | OrderRelease | OrderDial | OrderPlace | TalkOrder
 FromCore = Hello | Ack | Order
 
 # ---- gateway to core
@@ -222,9 +235,21 @@ class Offered(Wire, frozen=True, tag="offered"):
     """Of a URN of RFC 5031: `sos`, `sos.ambulance` …; empty where a number was dialled."""
 
 
+class PhoneDialled(Wire, frozen=True, tag="phone_dialled"):
+    """A seat's own phone (its password was right) has dialled a number, and waits for `OrderDial`
+    or `OrderRelease`. Where no core says either, the gateway dials.
+    """
+
+    seq: int
+    at_ms: int
+    call_ref: CallRef
+    phone: str
+    number: str
+
+
 class Connected(Wire, frozen=True, tag="connected"):
     """Caller and seat are joined. `by_itself`: no core was there, and the gateway rang its own
-    group of phones.
+    group of phones. `seat_id` is empty where a seat's phone dialled and no core said whose it is.
     """
 
     seq: int
@@ -378,6 +403,7 @@ Report = (
     PhoneSeen
     | PhoneGone
     | Offered
+    | PhoneDialled
     | Connected
     | SeatFailed
     | Forwarded
@@ -394,6 +420,7 @@ FromGateway = (
     | PhoneSeen
     | PhoneGone
     | Offered
+    | PhoneDialled
     | Connected
     | SeatFailed
     | Forwarded

@@ -107,6 +107,7 @@ def _route(draft: Draft, envelope: Envelope) -> None:
             | cmd.NoteSeatLeft()
             | cmd.NotePhoneHold()
             | cmd.ReferCall()
+            | cmd.DialByPhone()
         ):
             talk_reports.decide(draft, command)
         case (

@@ -138,6 +138,8 @@ class Call(Fact, frozen=True):
     forward_tried: tuple[PartnerId, ...] = ()
     outgoing: bool = False
     """A seat dialled it; `caller_number` is then the number that was dialled."""
+    by_phone: bool = False
+    """Its desk phone did, by hand."""
     held_since_ms: int | None = None
     muted: bool = False
     metronome_per_min: int = 0

@@ -12,7 +12,7 @@ from dispatch.contracts import events as ev
 from dispatch.contracts.ids import CallId, SeatId
 from dispatch.contracts.words import LISTENING, CallState, SeatState
 from dispatch.core.numbers import counted
-from dispatch.core.seats import free_seat, leave_seat, put_seat
+from dispatch.core.seats import free_seat, lacks_phone, leave_seat, put_seat
 from dispatch.core.state import Call, Party, State
 
 DIGITS_KEPT_MAX = 64
@@ -100,15 +100,19 @@ def party_of(call: Call, party_id: str) -> Party | None:
 
 def _out(state: State, event: ev.CallOutStarted, at_ms: int) -> State:
     was = state.seats.get(event.seat_id)
+    seat_was = was.state if was is not None else SeatState.CLOSED
+    if event.by_phone and was is not None and lacks_phone(was):
+        seat_was = SeatState.FREE  # its phone is there: it has dialled
     call = Call(
         call_id=event.call_id,
         call_ref=event.call_ref,
         state=CallState.ANSWERED,  # by its seat; connected when the number answers
         caller_number=event.number,
-        first_ring_at_ms=at_ms,
+        first_ring_at_ms=at_ms if event.dialled_at_ms is None else event.dialled_at_ms,
         seat_id=event.seat_id,
         outgoing=True,
-        seat_was=was.state if was is not None else SeatState.CLOSED,
+        by_phone=event.by_phone,
+        seat_was=seat_was,
         seat_was_reason=was.reason if was is not None else "",
     )
     taken = put_seat(

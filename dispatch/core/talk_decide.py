@@ -12,7 +12,7 @@ from dispatch.core import acd, incidents
 from dispatch.core.draft import Draft
 from dispatch.core.numbers import DIALABLE
 from dispatch.core.seats import begin_after_call, check_idle, open_seat
-from dispatch.core.state import Call, Party, State
+from dispatch.core.state import Call, Party, Seat, State
 from dispatch.core.talk import listener_at, party_of
 
 LEGS_MAX = 4
@@ -262,10 +262,7 @@ def _call_out(draft: Draft, command: cmd.CallOut) -> None:
         check_idle(seat)
     else:
         open_seat(draft, command.seat_id)
-    if seat is not None and seat.state is SeatState.RINGING and seat.call_id is not None:
-        draft.add(ev.CallQueued(call_id=seat.call_id))
-    call_id = CallId(draft.number("C"))
-    draft.created = call_id
+    call_id = _new_call(draft, seat)
     draft.add(
         ev.CallOutStarted(
             call_id=call_id,
@@ -278,6 +275,39 @@ def _call_out(draft: Draft, command: cmd.CallOut) -> None:
     if command.incident_id is not None:
         draft.add(ev.CallLinked(call_id=call_id, incident_id=command.incident_id))
     acd.pair(draft)
+
+
+def call_out_by_phone(draft: Draft, command: cmd.DialByPhone) -> None:
+    """The seat's desk phone has dialled. Whoever does that is at the phone: a seat that is paused,
+    away or closed may, and goes back to it. One that is in a call may not have a second.
+    """
+    if draft.state.call_by_ref(command.call_ref) is not None:
+        return
+    number = _dialable(command.number)
+    seat = draft.state.seats.get(command.seat_id)
+    if seat is not None and seat.state is SeatState.TALKING:
+        raise CommandRefused("seat_talking", field="seat_id", detail="end the other call first")
+    call_id = _new_call(draft, seat)
+    draft.add(
+        ev.CallOutStarted(
+            call_id=call_id,
+            call_ref=command.call_ref,
+            number=number,
+            seat_id=command.seat_id,
+            by_phone=True,
+            dialled_at_ms=command.dialled_at_ms,
+        )
+    )
+    acd.pair(draft)
+
+
+def _new_call(draft: Draft, seat: Seat | None) -> CallId:
+    """A call out's number; who rings at its seat goes on to another."""
+    if seat is not None and seat.state is SeatState.RINGING and seat.call_id is not None:
+        draft.add(ev.CallQueued(call_id=seat.call_id))
+    call_id = CallId(draft.number("C"))
+    draft.created = call_id
+    return call_id
 
 
 # ---- looked up

@@ -38,7 +38,12 @@ def talk_asked(event: ev.AnyEvent, before: State, after: State) -> Iterator[ef.T
                 call_ref = after.calls[call_id].call_ref
                 yield ef.PressKeys(call_ref=call_ref, digits=digits, party_id=party_id)
         case ev.CallOutStarted() | ev.CallbackStarted():
-            yield ef.CallNumber(call_ref=event.call_ref, number=event.number, seat_id=event.seat_id)
+            yield ef.CallNumber(
+                call_ref=event.call_ref,
+                number=event.number,
+                seat_id=event.seat_id,
+                by_phone=isinstance(event, ev.CallOutStarted) and event.by_phone,
+            )
         case _:
             return
 

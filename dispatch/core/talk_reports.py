@@ -14,7 +14,16 @@ from dispatch.core.draft import Draft
 from dispatch.core.seats import NO_PHONE
 from dispatch.core.state import Call, Party, State
 from dispatch.core.talk import party_of
-from dispatch.core.talk_decide import READY, hand_over, hold, joined, may_transfer, resume, transfer
+from dispatch.core.talk_decide import (
+    READY,
+    call_out_by_phone,
+    hand_over,
+    hold,
+    joined,
+    may_transfer,
+    resume,
+    transfer,
+)
 
 DEAD_CODES = (404, 408, 480, 500, 503)
 """What a phone that is off, away or mute ends with; busy and declined are answers of a person."""
@@ -26,11 +35,15 @@ TalkReport = (
     | cmd.NoteSeatLeft
     | cmd.NotePhoneHold
     | cmd.ReferCall
+    | cmd.DialByPhone
 )
 
 
 def decide(draft: Draft, command: TalkReport) -> None:
     """What a report makes happen."""
+    if isinstance(command, cmd.DialByPhone):
+        call_out_by_phone(draft, command)
+        return
     call = _by_ref(draft.state, command.call_ref)
     match command:
         case cmd.JoinParty():

@@ -333,7 +333,7 @@ class Agent:
             options.multipartParts = parts
         parameters = pj.CallOpParam(True)  # noqa: FBT003 - PJSUA2's "use default call settings"
         parameters.txOption = options
-        call = _Call(self, self._accounts["anonymous"], order.call, order.play)
+        call = _Call(self, self._accounts[order.phone or "anonymous"], order.call, order.play)
         self._calls[order.call] = call
         try:
             call.makeCall(order.to, parameters)

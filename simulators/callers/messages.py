@@ -30,6 +30,8 @@ class Dial(Line, frozen=True, tag="dial"):
     """Whether the number also stands in P-Asserted-Identity."""
     geolocation: str = ""
     pidf: str = ""
+    phone: str = ""
+    """The registered phone that dials, with its password; empty for somebody without one."""
 
 
 class Answer(Line, frozen=True, tag="answer"):

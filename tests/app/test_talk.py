@@ -21,7 +21,7 @@ from simulators.callers.control import AgentProcess
 from telephony.fake import FakeGateway
 from tests.app.world import SECRET, World, started, until
 from tests.core.story import PROTOCOLS
-from tests.telephony.harness import dial, gateway, seat
+from tests.telephony.harness import Gateway, dial, gateway, seat
 from tests.telephony.listening import (
     CALLER_HZ,
     GUEST_HZ,
@@ -119,6 +119,55 @@ async def test_a_call_out_that_fails_ends_with_the_cause_and_frees_the_seat() ->
         assert shown(world, again).outgoing
 
 
+async def test_what_a_seats_phone_dials_is_called_without_ringing_it() -> None:
+    async with (
+        FakeGateway("tcp:127.0.0.1:0", SECRET) as fake,
+        started(None, "telephony", gateway=fake.address) as world,
+    ):
+        fake.dead_numbers.add("119")
+        await open_seat(world, "01")
+        out = fake.phone_dials("8001", "110")
+        await until(lambda: (c := world.state.call_by_ref(out)) and c.connected_at_ms)
+        call = world.state.call_by_ref(out)
+        assert call is not None
+        assert (shown(world, call.call_id).outgoing, call.seat_id) == (True, "01")
+        assert fake.orders == [gw.OrderDial(order_id=f"out:{out}", call_ref=out, seat_id="01")]
+        second, nobody = fake.phone_dials("8001", "110"), fake.phone_dials("8009", "110")
+        await until(lambda: len(fake.orders) == 3)
+        told = {o.call_ref: o.sip_code for o in fake.orders if isinstance(o, gw.OrderRelease)}
+        assert told == {second: 486, nobody: 403}
+        await world.do(cmd.HangUpCall(call_id=call.call_id))
+        await until(lambda: world.state.seats["01"].state is SeatState.FREE)
+        fake.phone_dials("8001", "119")
+        await until(lambda: len(world.state.calls) == 2)
+        await until(lambda: world.state.seats["01"].state is SeatState.FREE)
+        ended = (await world.events(ev.CallEnded))[-1]
+        assert (ended.by, ended.sip_code, ended.q850) == ("network", 480, 18)
+        assert not [one for one in world.state.calls.values() if one.callback_pending]
+
+
+async def test_a_core_that_starts_again_says_again_that_a_phone_may_dial() -> None:
+    journal = MemoryJournal()
+    async with FakeGateway("tcp:127.0.0.1:0", SECRET) as fake:
+        fake.ringing_numbers.add("110")
+        async with started(journal, "telephony", gateway=fake.address) as world:
+            out = fake.phone_dials("8001", "110")
+            await until(lambda: fake.orders)
+        first = fake.orders.pop()
+        async with started(journal, "telephony", gateway=fake.address):
+            await until(lambda: fake.orders)
+            assert fake.orders == [first]
+    async with (
+        FakeGateway("tcp:127.0.0.1:0", SECRET) as anew,  # it knows of no call
+        started(journal, "telephony", gateway=anew.address) as world,
+    ):
+        await until(lambda: world.state.seats["01"].state is SeatState.CLOSED)
+        call = world.state.call_by_ref(out)
+        assert call is not None
+        assert (call.state, call.lost, call.callback_pending) == (CallState.ENDED, False, False)
+        assert anew.orders == []
+
+
 async def test_after_a_restart_the_gateway_is_told_again_how_the_call_shall_be() -> None:
     journal = MemoryJournal()
     async with FakeGateway("tcp:127.0.0.1:0", SECRET) as fake:
@@ -193,12 +242,18 @@ async def test_listening_and_an_attended_transfer_from_the_screen_to_the_ear(
     assert story(mono(tmp_path / "second" / "in1.wav"), *tones) == [{SEAT_HZ}, {CALLER_HZ}]
 
 
-async def test_a_seat_calls_a_hospital_and_holds_its_line(tmp_path: Path) -> None:
-    (tmp_path / "hospital").mkdir()
+HOSPITAL = "09962023456"
+
+
+async def test_a_seat_calls_a_hospital_by_its_screen_by_its_phone_and_without_a_core(
+    tmp_path: Path,
+) -> None:
+    for name in ("seat", "hospital"):
+        (tmp_path / name).mkdir()
+    journal = MemoryJournal()
     async with (
-        gateway(secret=SECRET) as one,
-        started(None, "telephony", gateway=one.settings.link) as world,
-        seat(one, "8001", SEAT_HZ),
+        gateway(secret=SECRET, hold_core_away_s=0.3) as one,
+        seat(one, "8001", SEAT_HZ, str(tmp_path / "seat")) as phone,
         AgentProcess(
             say.AgentSettings(
                 port=one.settings.kamailio.peers[0].port,
@@ -207,21 +262,63 @@ async def test_a_seat_calls_a_hospital_and_holds_its_line(tmp_path: Path) -> Non
             )
         ) as hospital,
     ):
-        await open_seat(world, "01")
-        opened = await world.do(cmd.OpenIncident())
-        out = cmd.CallOut(number="0996-2023456", seat_id="01", incident_id=opened.created)
-        call_id = (await world.do(out)).created
-        assert (await hospital.expect(say.Incoming)).called == "09962023456"
-        await until(lambda: the_call(world, call_id).connected_at_ms is not None)
-        await asyncio.sleep(SAY_S)
-        await world.do(cmd.HoldCaller(call_id=call_id))
-        await asyncio.sleep(SAY_S)
-        await world.do(cmd.HangUpCall(call_id=call_id))
-        await hospital.expect(say.Disconnected)
-        await until(lambda: the_call(world, call_id).recording)
-        assert world.state.calls[call_id].incident_id == opened.created
-    at_hospital = story(mono(tmp_path / "hospital" / "in1.wav"), SEAT_HZ, MUSIC_HZ)
-    assert at_hospital == [{SEAT_HZ}, {MUSIC_HZ}]
+        async with started(journal, "telephony", gateway=one.settings.link) as world:
+            await open_seat(world, "01")
+            opened = await world.do(cmd.OpenIncident())
+            out = cmd.CallOut(number="0996-2023456", seat_id="01", incident_id=opened.created)
+            call_id = (await world.do(out)).created
+            await talks_and_holds(world, hospital, call_id)
+            assert world.state.calls[call_id].incident_id == opened.created
+            await phone.expect(say.Disconnected)
+
+            await dial_by_hand(one, phone, "by_hand")
+            await until(lambda: len(world.state.calls) == 2)
+            by_hand = max(world.state.calls.values(), key=lambda call: call.first_ring_at_ms)
+            assert (by_hand.by_phone, by_hand.caller_number) == (True, HOSPITAL)
+            assert shown(world, by_hand.call_id).outgoing
+            await talks_and_holds(world, hospital, by_hand.call_id)
+            await phone.expect(say.Disconnected)
+            stereo = one.stereo((await world.events(ev.RecordingStored))[-1])
+
+        await dial_by_hand(one, phone, "alone")
+        await phone.expect(say.Confirmed, lambda line: line.call == "alone")
+        async with started(journal, "telephony", gateway=one.settings.link) as world:
+            await until(lambda: connected_now(world))
+            (alone,) = connected_now(world)
+            assert (alone.seat_id, world.state.seats["01"].state) == ("01", SeatState.TALKING)
+            await world.do(cmd.HangUpCall(call_id=alone.call_id))
+            await until(lambda: the_call(world, alone.call_id).recording)
+    tones = (SEAT_HZ, GUEST_HZ, MUSIC_HZ)
+    for call in ("in1", "in2"):
+        assert story(mono(tmp_path / "hospital" / f"{call}.wav"), *tones) == [{SEAT_HZ}, {MUSIC_HZ}]
+    assert story(mono(tmp_path / "seat" / "by_hand.wav"), *tones)[0] == {GUEST_HZ}
+    assert story(stereo[:, 0], *tones) == [{GUEST_HZ}]
+    assert story(stereo[:, 1], *tones)[0] == {SEAT_HZ}
+    rung = [line for line in phone.events if isinstance(line, say.Incoming)]
+    assert len(rung) == 1  # for what its screen dialled, and for nothing that it dialled itself
+
+
+async def talks_and_holds(world: World, hospital: AgentProcess, call_id: str) -> None:
+    """Until the console hangs up."""
+    called = await hospital.expect(say.Incoming)
+    assert (called.called, called.caller) == (HOSPITAL, "120")
+    await until(lambda: the_call(world, call_id).connected_at_ms is not None)
+    await asyncio.sleep(SAY_S)
+    await world.do(cmd.HoldCaller(call_id=call_id))
+    await asyncio.sleep(SAY_S)
+    await world.do(cmd.HangUpCall(call_id=call_id))
+    await hospital.expect(say.Disconnected)
+    await until(lambda: the_call(world, call_id).recording)
+
+
+async def dial_by_hand(one: Gateway, phone: AgentProcess, name: str) -> None:
+    to, tone = f"sip:{HOSPITAL}@{one.server}", f"tone:{SEAT_HZ}"
+    await phone.send(say.Dial(call=name, to=to, number="8001", phone="8001", play=tone))
+
+
+def connected_now(world: World) -> list[Call]:
+    calls = world.state.calls.values()
+    return [call for call in calls if call.connected_at_ms and not call.ended_at_ms]
 
 
 async def test_a_blind_transfer_happens_or_leaves_the_caller_at_his_seat(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.NoteSeatLeft(call_ref="r", seat_id=SEAT),
         cmd.NotePhoneHold(call_ref="r", held=True),
         cmd.ReferCall(call_ref="r", number="110"),
+        cmd.DialByPhone(call_ref="r", seat_id="01", number="110", dialled_at_ms=1),
         cmd.HoldCaller(call_id=call_id),
         cmd.ResumeCaller(call_id=call_id),
         cmd.MuteSeat(call_id=call_id, muted=True),

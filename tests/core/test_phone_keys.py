@@ -1,11 +1,14 @@
-"""A seat's own telephone in a call: its sudden end, its hold key, its transfer key."""
+"""A seat's own telephone: its sudden end, its hold key, its transfer key, what it dials."""
+
+import pytest
 
 from dispatch.contracts import commands as cmd
 from dispatch.contracts import effects as ef
 from dispatch.contracts import events as ev
 from dispatch.contracts.words import CallState, PartyMode, SeatState
+from dispatch.core.check import check_state
 from tests.core.story import OTHER_SEAT, SEAT, Story, effects_since
-from tests.core.test_talk import BOSS, call_of, talking
+from tests.core.test_talk import BOSS, call_of, refusal, talking
 
 DEAD = cmd.NoteSeatLeft(call_ref="r1", seat_id=SEAT, dead=True, sip_code=408, reason="silent")
 
@@ -120,3 +123,62 @@ def test_a_transfer_key_that_leads_nowhere_is_told_and_changes_nothing() -> None
     assert isinstance(wished, ev.TransferWished)
     assert wished.refused == "seat_busy"
     assert call_of(story, call_id).held_since_ms is None
+
+
+def dialled(call_ref: str = "p1", number: str = "02066668888", at_ms: int = 1) -> cmd.DialByPhone:
+    return cmd.DialByPhone(call_ref=call_ref, seat_id=SEAT, number=number, dialled_at_ms=at_ms)
+
+
+def test_what_the_phone_dials_is_a_call_out_for_which_no_phone_is_rung() -> None:
+    story = Story().seat(SEAT)
+    before, at_ms = story.state, story.at_ms - 500
+    assert names(story.do(dialled(at_ms=at_ms))) == ["CallOutStarted"]
+    call_id = story.created
+    assert effects_since(before, story) == [
+        ef.CallNumber(call_ref="p1", number="02066668888", seat_id=SEAT, by_phone=True)
+    ]
+    call = call_of(story, call_id)
+    assert (call.outgoing, call.by_phone, call.first_ring_at_ms) == (True, True, at_ms)
+    assert story.state.seats[SEAT].state is SeatState.TALKING
+    assert story.do(dialled()) == []  # told again
+    assert refusal(story, dialled("p2")) == "seat_talking"
+    assert refusal(story, dialled("p3", number="abc")) == "number_bad"
+    assert names(story.do(cmd.ConnectCall(call_ref="p1", seat_id=SEAT))) == ["CallConnected"]
+    story.do(cmd.EndCall(call_ref="p1", by="seat", sip_code=200))
+    assert story.state.seats[SEAT].state is SeatState.FREE
+    assert not call_of(story, call_id).callback_pending
+
+
+@pytest.mark.parametrize("was", [SeatState.CLOSED, SeatState.PAUSED, SeatState.AWAY])
+def test_a_seat_goes_back_to_what_it_was_after_a_call_that_its_phone_dialled(
+    was: SeatState,
+) -> None:
+    story = Story()
+    if was is not SeatState.CLOSED:  # then nobody has ever taken it
+        story.seat(SEAT)
+    if was is SeatState.PAUSED:
+        story.do(cmd.SetSeat(seat_id=SEAT, state=was, reason="meal"))
+    if was is SeatState.AWAY:
+        story.do(cmd.SetPresence(seat_id=SEAT, present=False))
+    story.do(dialled())
+    assert story.state.seats[SEAT].state is SeatState.TALKING
+    story.do(cmd.EndCall(call_ref="p1", by="network", sip_code=404))
+    seat = story.state.seats[SEAT]
+    assert (seat.state, seat.reason) == (was, "meal" if was is SeatState.PAUSED else "")
+    check_state(story.state)
+
+
+def test_a_seat_that_was_paused_for_want_of_its_phone_is_free_after_it_has_dialled() -> None:
+    story, _ = talking()
+    story.do(cmd.NoteSeatLeft(call_ref="r1", seat_id=SEAT, dead=True))
+    assert story.state.seats[SEAT].reason == "phone_unreachable"
+    story.do(dialled())
+    story.do(cmd.EndCall(call_ref="p1", by="seat"))
+    assert story.state.seats[SEAT].state is SeatState.FREE
+
+
+def test_a_caller_who_rings_at_the_seat_goes_on_when_its_phone_dials() -> None:
+    story = Story().seat(SEAT)
+    waiting = story.ring()
+    assert names(story.do(dialled())) == ["CallQueued", "CallOutStarted"]
+    assert call_of(story, waiting).state is CallState.QUEUED

@@ -313,6 +313,12 @@ def any_command(story: Story, chance: random.Random) -> cmd.AnyCommand:
             cmd.ListenCall(call_id=call_id, seat_id=seat_id, mode=mode),
             cmd.LeaveCall(call_id=call_id, seat_id=seat_id),
             cmd.CallOut(number=number, seat_id=seat_id),
+            cmd.DialByPhone(
+                call_ref=f"p{story.count}",
+                seat_id=seat_id,
+                number=number,
+                dialled_at_ms=story.at_ms,
+            ),
             cmd.JoinParty(call_ref=ref, party_id=party_id),
             cmd.JoinParty(call_ref=ref, party_id=party_id),
             cmd.TransferCall(call_id=call_id, party_id=party_id),

@@ -274,6 +274,8 @@ export interface CallOutStarted {
   number: string;
   seat_id: string;
   user_id?: string;
+  by_phone?: boolean;
+  dialled_at_ms?: number;
 }
 
 /** No seat was free, or none answered in time: the caller hears the announcement. */
@@ -489,6 +491,15 @@ export interface DescribePatient {
   type: "describe_patient";
   incident_id: string;
   patient: Patient;
+}
+
+/** Said by the gateway: the seat's desk phone has dialled a number by itself. */
+export interface DialByPhone {
+  type: "dial_by_phone";
+  call_ref: string;
+  seat_id: string;
+  number: string;
+  dialled_at_ms: number;
 }
 
 /** The caller pressed a key: perhaps one who cannot speak. */
@@ -1734,6 +1745,7 @@ export type AnyCommand =
   | NoteSeatLeft
   | NotePhoneHold
   | ReferCall
+  | DialByPhone
   | HoldCaller
   | ResumeCaller
   | MuteSeat
