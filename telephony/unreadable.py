@@ -1,5 +1,6 @@
 """Answers to requests that Kamailio's parser cannot read: valid ones of a shape that it does not
-know (RFC 4475 has three), and broken ones. It would drop them without a word.
+know (RFC 4475 has three), broken ones, and those that lack a header. It would drop them without a
+word.
 
 The supervisor writes the answer, with a Via of Kamailio's own before the sender's, and hands it to
 Kamailio, which sends it on by the next Via as any answer of a server behind it.
@@ -12,7 +13,14 @@ import msgspec
 from telephony.sip_message import COMPACT, REPEATED
 
 MARK = b"UNREADABLE "
-ONCE = ("from", "to", "call-id", "cseq")
+ONCE = {"from": "From", "to": "To", "call-id": "Call-ID", "cseq": "CSeq"}
+MADE_UP = {
+    "from": "<sip:anonymous@anonymous.invalid>",
+    "to": "<sip:anonymous@anonymous.invalid>",
+    "call-id": "missing@anonymous.invalid",
+    "cseq": "0 {method}",
+}
+"""What an answer has to repeat and the request lacks. Its sender knows it by the branch of Via."""
 KNOWN = {
     "INVITE", "BYE", "CANCEL", "OPTIONS", "REGISTER", "UPDATE", "PRACK", "INFO", "REFER", "NOTIFY",
     "SUBSCRIBE", "MESSAGE", "PUBLISH",
@@ -48,18 +56,23 @@ def handed_over(datagram: bytes) -> Unreadable | None:
 
 def answer_to(request: Unreadable, own_via: str) -> bytes | None:
     """The answer, to be sent to Kamailio; None to what is no request, wants no answer (ACK), or
-    lacks what every answer repeats.
+    has no Via that shows the way back.
     """
     head = re.sub(r"\r?\n[ \t]+", " ", re.split(r"\r?\n\r?\n", request.text, maxsplit=1)[0])
     first, *lines = re.split(r"\r?\n", head)
     method = FIRST.fullmatch(first)
     found = _headers(lines)
-    if method is None or method[1] == "ACK" or any(name not in found for name in REPEATED):
+    if method is None or method[1] == "ACK" or "via" not in found:
         return None
+    missing = [name for name in ONCE if name not in found]
+    for name in missing:
+        found[name] = [MADE_UP[name].format(method=method[1])]
     via = _answered(found["via"][0], request)
     if via is None:
         return None
     status = _status(method[1], method[2], found)
+    if missing and status.startswith("4"):
+        status = f"400 {ONCE[missing[0]]} is missing"
     to = _balanced(found["to"][0])
     if not re.search(r";\s*tag\s*=", to, re.IGNORECASE):
         to = f"{to};tag={TAG}"

@@ -25,8 +25,8 @@ NOTHING: frozenset[int] = frozenset()
 
 @dataclass(frozen=True)
 class Torture:
-    """One message. `silent` says that no answer at all is right, too; `silent_tcp` that over TCP
-    the connection may be closed instead.
+    """One message. `silent` says that it gets no answer, because it is one; `silent_tcp` that over
+    TCP it is not whole, and waited for.
     """
 
     name: str
@@ -73,7 +73,6 @@ VALID = (
         'm:"Quoted string \\"\\"" <sip:jdrosen@example.com> ; newparam =\n'
         "      newvalue ;\n  secondparam ; q = 0.33\n\n" + SDP,
         481,  # it says that it belongs to a call, and none of ours has that name
-        silent_tcp=True,
     ),
     _say(
         "intmeth",
@@ -285,9 +284,8 @@ INVALID = (
         "Call-ID: badinv01.0ha0isndaksdjasdf3234nas\nCSeq: 8 INVITE\n"
         "Via: SIP/2.0/UDP 192.0.2.15;;,;,,\n"
         'Contact: "Joe" <sip:joe@example.org>;;;;\nContent-Length: 152\n'
-        "Content-Type: application/sdp\n\n" + SDP,
+        "Content-Type: application/sdp\n\n" + SDP.replace("192.0.2.", "192.0.2.1"),
         400,
-        silent_tcp=True,
     ),
     _say(
         "clerr",
@@ -301,7 +299,6 @@ INVALID = (
         "3.1.2.3",
         _invite("ncl", USUAL).replace("gth: 150", "gth: -999"),
         400,
-        silent_tcp=True,
     ),
     _say(
         "scalar02",
@@ -316,7 +313,6 @@ INVALID = (
         400,
         483,
         403,
-        silent=True,
     ),
     _say(
         "scalarlg",
@@ -336,7 +332,6 @@ INVALID = (
             "To: sip:user@example.com", 'To: "Mr. J. User <sip:j.user@example.com>'
         ),
         400,
-        silent_tcp=True,
     ),
     _say(
         "ltgtruri",
@@ -344,7 +339,6 @@ INVALID = (
         _invite("ltgtruri", "INVITE <sip:user@example.com> SIP/2.0"),
         400,
         416,
-        silent=True,
     ),
     _say(
         "lwsruri",
@@ -352,7 +346,6 @@ INVALID = (
         _invite("lwsruri", "INVITE sip:user@example.com; lr SIP/2.0"),
         400,
         505,
-        silent_tcp=True,
     ),
     _say(
         "lwsstart",
@@ -360,7 +353,6 @@ INVALID = (
         _invite("lwsstart", "INVITE  sip:user@example.com  SIP/2.0"),
         400,
         CALL,
-        silent_tcp=True,
     ),
     _say(
         "trws",
@@ -373,7 +365,6 @@ INVALID = (
         400,
         200,
         505,
-        silent=True,
     ),
     _say(
         "escruri",
@@ -423,7 +414,6 @@ INVALID = (
         "l: 0\n\n",
         400,
         200,
-        silent=True,
     ),
     _say(
         "badvers",
@@ -434,8 +424,6 @@ INVALID = (
         "To:      T. Watson <sip:t.watson@example.org>\n"
         "Call-ID: badvers.31417@c.example.com\nCSeq:    1 OPTIONS\nl: 0\n\n",
         505,
-        400,
-        silent=True,
     ),
     _say(
         "mismatch01",
@@ -497,7 +485,6 @@ LAYERS = (
         "Via: SIP/2.0/UDP 192.0.2.95;branch=z9hG4bKkdj.insuf\nContent-Type: application/sdp\n"
         "l: 150\n\n" + SDP,
         400,
-        silent=True,
     ),
     _say(
         "unkscm",
@@ -510,7 +497,6 @@ LAYERS = (
         ),
         416,
         400,
-        silent=True,
     ),
     _say(
         "novelsc",
@@ -518,7 +504,6 @@ LAYERS = (
         _request("OPTIONS", "novelsc", "Content-Length: 0\n\n", "soap.beep://192.0.2.103:3002"),
         416,
         400,
-        silent=True,
     ),
     _say(
         "unksm2",
@@ -530,7 +515,6 @@ LAYERS = (
         403,
         404,
         416,
-        silent=True,
     ),
     _say(
         "bext01",
@@ -578,7 +562,6 @@ LAYERS = (
         "Content-Type: application/sdp\nl: 150\nContact: <sip:caller@host36.example.net>\n"
         "Max-Forwards: 5\n\n" + SDP,
         400,
-        silent=True,  # Kamailio 5.6 drops a request with two CSeq
     ),
     _say(
         "mcl01",
@@ -663,7 +646,6 @@ LAYERS = (
         "Content-Type: application/sdp\n\n" + SDP,
         CALL,
         400,
-        silent=True,  # without Content-Length there is no end of it over TCP
     ),
 )
 

@@ -62,13 +62,30 @@ def test_its_status(old: str, new: str, status: int) -> None:
     [
         ("INVITE", "ACK"),
         ("INVITE sip:120@example.com SIP/2.0", "SIP/2.0 200 OK"),
-        ("Call-ID: a@b", "Subject: none"),
         ("SIP/2.0/UDP 192.0.2.1", "\x00\xff"),
-        ("Call-ID: a@b", "Call-ID: " + "a" * 3000),
+        ("Via: ", "Subject: "),
     ],
 )
 def test_what_is_never_answered(old: str, new: str) -> None:
     assert changed(old, new) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "missing", "made_up"),
+    [
+        ("Call-ID: a@b", "Subject: none", "Call-ID", "missing@anonymous.invalid"),
+        ("Call-ID: a@b", "Call-ID: " + "a" * 3000, "Call-ID", "missing@anonymous.invalid"),
+        ("From: ", "Subject: ", "From", "<sip:anonymous@anonymous.invalid>"),
+        ("To: ", "Subject: ", "To", "<sip:anonymous@anonymous.invalid>;tag=unreadable"),
+        ("CSeq: ", "Subject: ", "CSeq", "0 INVITE"),
+    ],
+)
+def test_what_is_missing_is_said_and_the_way_back_is_by_via(
+    old: str, new: str, missing: str, made_up: str
+) -> None:
+    answer = changed(old, new)
+    assert answer[0] == f"SIP/2.0 400 {missing} is missing"
+    assert f"{missing}: {made_up}" in answer
 
 
 def test_nothing_is_answered_that_kamailio_did_not_hand_over() -> None:
