@@ -1,4 +1,6 @@
-"""A call-taker with a headset: Chromium, its microphone a recorded voice, and what it hears."""
+"""Somebody with a headset, at a seat or at the duty board: Chromium, its microphone a recorded
+voice, and what it hears.
+"""
 
 import wave
 from collections.abc import AsyncIterator
@@ -12,6 +14,7 @@ from scipy.signal import fftconvolve, resample_poly
 
 from simulators.bench.browser import chromium, signed_in
 from simulators.bench.machine import Machine
+from tests.console_web.ui_kit import AXE
 
 RATE_HZ = 8000
 MICROPHONE_HZ = 48_000
@@ -54,10 +57,10 @@ def voice(name: str) -> Samples:
     return np.where(code & 0x80, -size, size).astype(np.float64)
 
 
-def microphone(folder: Path) -> Path:
-    """The call-taker's voice as Chromium's fake microphone reads it."""
+def microphone(folder: Path, name: str) -> Path:
+    """A voice as Chromium's fake microphone reads it."""
     path = folder / "microphone.wav"
-    spoken = resample_poly(voice("seat_zh"), MICROPHONE_HZ // RATE_HZ, 1)
+    spoken = resample_poly(voice(name), MICROPHONE_HZ // RATE_HZ, 1)
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
@@ -90,11 +93,17 @@ def loudness(heard: Samples) -> float:
     return float(np.sqrt(np.mean(heard**2))) if len(heard) else 0.0
 
 
+async def violations(page: Page) -> list[str]:
+    """What axe-core finds on the page as it stands."""
+    await page.evaluate(AXE.read_text("utf-8"))
+    return [item["id"] for item in (await page.evaluate("axe.run()"))["violations"]]
+
+
 @asynccontextmanager
-async def headset_browser(folder: Path) -> AsyncIterator[Browser]:
+async def headset_browser(folder: Path, spoken: str = "seat_zh") -> AsyncIterator[Browser]:
     async with chromium(
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={microphone(folder)}",
+        f"--use-file-for-fake-audio-capture={microphone(folder, spoken)}",
         # A test's network may have no other interface.
         "--allow-loopback-in-peer-connection",
     ) as browser:
@@ -102,32 +111,44 @@ async def headset_browser(folder: Path) -> AsyncIterator[Browser]:
 
 
 class BrowserSeat:
-    """One call-taker's console and its phone."""
+    """One person's page and the phone in it."""
 
-    def __init__(self, machine: Machine, context: BrowserContext) -> None:
+    def __init__(self, machine: Machine, context: BrowserContext, page_name: str) -> None:
         self._machine = machine
+        self._page_name = page_name
         self.context = context
         self.page: Page
 
     @classmethod
     async def open(
-        cls, machine: Machine, browser: Browser, password: str, *, allowed: bool = True
+        cls,
+        machine: Machine,
+        browser: Browser,
+        password: str,
+        *,
+        allowed: bool = True,
+        user: str = "seat01",
+        page_name: str = "console",
     ) -> "BrowserSeat":
-        context = await signed_in(browser, machine.web, "seat01", password)
+        context = await signed_in(browser, machine.web, user, password)
         if allowed:
             await context.grant_permissions(["microphone"])
-        seat = cls(machine, context)
+        seat = cls(machine, context, page_name)
         await seat.load()
         return seat
 
     async def load(self) -> None:
-        """The console, in a new page."""
+        """What this person works with, in a new page."""
         self.page = await self.context.new_page()
-        await self.page.goto(f"{self._machine.web}/console.html")
+        await self.page.goto(f"{self._machine.web}/{self._page_name}.html")
 
     async def take(self) -> None:
         """Begin the shift at the browser's phone."""
         await self.page.locator(".seat button.primary").click()
+        await self.use_headset()
+
+    async def use_headset(self) -> None:
+        """The seat's phone is the one in this page."""
         await self.page.locator("[data-test=phone] summary").click()
         await self.page.locator("[data-test=phone-browser]").click()
 

@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from dispatch.contracts import events as ev
 from dispatch.contracts.words import PhoneKind
@@ -19,7 +19,6 @@ from simulators.bench.machine import Machine
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from telephony.kamailio import KamailioControl
-from tests.console_web.ui_kit import AXE
 from tests.e2e.actors import recorded, until
 from tests.e2e.browser_seat import (
     RATE_HZ,
@@ -28,6 +27,7 @@ from tests.e2e.browser_seat import (
     headset_browser,
     likeness,
     loudness,
+    violations,
     voice,
 )
 
@@ -61,12 +61,6 @@ async def hears_the_caller(seat: BrowserSeat) -> None:
         if found > ALIKE:
             return
     raise AssertionError(f"the caller is not heard: {found:.2f}")
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds on the page as it stands."""
-    await page.evaluate(AXE.read_text("utf-8"))
-    return [item["id"] for item in (await page.evaluate("axe.run()"))["violations"]]
 
 
 def channels(machine: Machine, stored: ev.RecordingStored) -> tuple[Samples, Samples]:

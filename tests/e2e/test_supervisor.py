@@ -1,5 +1,5 @@
-"""A supervisor hears a call live and replays it when it is over, from the screens: a real caller by
-SIP, the supervisor's telephone, Chromium.
+"""A supervisor hears a call live, whispers, breaks in, and replays it when it is over, all with the
+duty board and a headset: a real caller and a real telephone by SIP, Chromium.
 """
 
 import wave
@@ -10,23 +10,31 @@ from typing import cast
 
 import numpy as np
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from dispatch.contracts import events as ev
 from dispatch.contracts.words import PartyMode
-from simulators.bench.browser import chromium, signed_in
 from simulators.bench.machine import Machine
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from tests.e2e import actors
 from tests.e2e.actors import accepted, recorded, shown
-from tests.e2e.browser_seat import RATE_HZ, Samples, likeness, voice
+from tests.e2e.browser_seat import (
+    RATE_HZ,
+    BrowserSeat,
+    Samples,
+    headset_browser,
+    likeness,
+    violations,
+    voice,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 NUMBER = "19900004321"
 SUPERVISOR_PHONE = "03"
 LISTEN_S = 6
+SPEAK_S = 4
 ALIKE, UNLIKE = 0.6, 0.55
 """As for a browser's seat; the listener hears both voices at once."""
 
@@ -57,13 +65,12 @@ async (length_ms) => {
 
 
 @pytest.fixture
-async def chief(machine: Machine, password: str) -> AsyncIterator[Page]:
-    """The supervisor's wall."""
-    async with chromium() as browser:
-        context = await signed_in(browser, machine.web, "monitor", password)
-        page = await context.new_page()
-        await page.goto(f"{machine.web}/monitor.html")
-        yield page
+async def chief(machine: Machine, password: str, tmp_path: Path) -> AsyncIterator[BrowserSeat]:
+    """The supervisor at his wall, with a headset and a voice of his own."""
+    async with headset_browser(tmp_path, spoken="caller_en") as browser:
+        yield await BrowserSeat.open(
+            machine, browser, password, user="monitor", page_name="monitor"
+        )
 
 
 def mono(path: Path) -> Samples:
@@ -71,57 +78,75 @@ def mono(path: Path) -> Samples:
         return np.frombuffer(sound.readframes(10**9), dtype="<i2").astype(np.float64)
 
 
+def folder(path: Path, name: str) -> Path:
+    made = path / name
+    made.mkdir()
+    return made
+
+
 async def test_a_supervisor_hears_a_call_live_and_replays_it(
-    machine: Machine, chief: Page, tmp_path: Path
+    machine: Machine, chief: BrowserSeat, tmp_path: Path
 ) -> None:
+    page = chief.page
     ranges: list[int] = []
-    chief.on(
+    page.on(
         "response",
         lambda answer: ranges.append(answer.status) if answer.url.endswith(".wav") else None,
     )
+    at_seat, at_caller = folder(tmp_path, "seat"), folder(tmp_path, "caller")
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        taker = await enter(AgentProcess(say.AgentSettings(play="seat_zh")))
+        taker = await enter(AgentProcess(say.AgentSettings(play="seat_zh", record=str(at_seat))))
         await actors.enrol(machine, taker)
-        ear = await enter(AgentProcess(say.AgentSettings(record=str(tmp_path))))
-        await actors.enrol(machine, ear, SUPERVISOR_PHONE)
-        caller = await enter(AgentProcess(say.AgentSettings()))
+        caller = await enter(AgentProcess(say.AgentSettings(record=str(at_caller))))
         seat = await enter(actors.screen(machine, "seat01"))
         await accepted(seat, "set_seat", seat_id="01", state="free")
+
+        # Which phone is his, once: that of a seat that stays closed, in this page.
+        await page.fill("[data-test=my-phone]", SUPERVISOR_PHONE)
+        await page.locator("[data-test=my-phone]").blur()
+        await chief.use_headset()
+        await chief.is_ready()
 
         await caller.send(say.Dial(call="a", to=machine.sip, number=NUMBER, play="caller_zh"))
         call = await shown(seat, "call", lambda one: one["caller_number"] == NUMBER)
         await accepted(seat, "answer_call", call_id=call["call_id"], seat_id="01")
         await recorded(machine, ev.CallConnected)
 
-        # Which phone is his, once; then one key listens and another one leaves.
-        await chief.fill("[data-test=my-phone]", SUPERVISOR_PHONE)
-        await chief.locator("[data-test=my-phone]").blur()
-        row = chief.locator(".call", has_text=NUMBER)
+        # One key listens, and nothing leaves the page; the next ones are heard by one, by both.
+        row = page.locator(".call", has_text=NUMBER)
         await expect(row).to_be_visible()
-        await chief.keyboard.press("l")
+        await page.keyboard.press("l")
         await recorded(machine, ev.PartyJoined)
         dialled = cast("ev.PartyDialled", (await recorded(machine, ev.PartyDialled)).body)
         assert (dialled.mode, dialled.user_id) == (PartyMode.LISTEN, "monitor")
         await expect(row.locator("[data-test=listen]")).to_have_attribute("aria-pressed", "true")
-        await chief.wait_for_timeout(LISTEN_S * 1000)
-        await chief.keyboard.press("x")
+        await chief.talks()
+        await expect(page.locator("[data-test=phone-strip]")).to_contain_text("只听，不送话")
+        live = await chief.hears(LISTEN_S * 1000)
+        assert await violations(page) == []
+        for key, mode in (("w", PartyMode.WHISPER), ("b", PartyMode.BARGE)):
+            await page.keyboard.press(key)
+            await recorded(machine, ev.PartyModeChanged, lambda body, mode=mode: body.mode is mode)
+            await expect(page.locator("[data-test=phone-strip]")).not_to_contain_text("只听")
+            await page.wait_for_timeout(SPEAK_S * 1000)
+        await page.keyboard.press("x")
         await recorded(machine, ev.PartyLeft)
-        await ear.expect(say.Disconnected)
+        await expect(page.locator("[data-test=phone-strip]")).to_have_count(0)
+        await expect(page.locator(f"[data-test=seat-{SUPERVISOR_PHONE}]")).to_contain_text("未签到")
 
         await caller.send(say.Hangup(call="a"))
         await recorded(machine, ev.CallEnded)
-        await expect(chief.locator(".over", has_text=NUMBER)).to_contain_text("回放")
-        await chief.keyboard.press("r")
-        await chief.wait_for_url("**/replay.html?incident=*")
-        await expect(chief.locator("[data-test=lanes]")).to_be_visible()
+        await expect(page.locator(".over", has_text=NUMBER)).to_contain_text("回放")
+        await page.keyboard.press("r")
+        await page.wait_for_url("**/replay.html?incident=*")
+        await expect(page.locator("[data-test=lanes]")).to_be_visible()
         await recorded(machine, ev.RecordingStored)
-        await expect(chief.locator(".events")).to_contain_text("监听")
-        await expect(chief.locator(".events")).to_contain_text("录音")
-        await chief.keyboard.press("Space")
-        await expect(chief.locator("[data-test=sounding]")).to_be_visible()
-        left, right = [np.array(side) for side in await chief.evaluate(PLAYED, LISTEN_S * 1000)]
-    live = mono(tmp_path / "in1.wav")
+        await expect(page.locator(".events")).to_contain_text("监听")
+        await expect(page.locator(".events")).to_contain_text("录音")
+        await page.keyboard.press("Space")
+        await expect(page.locator("[data-test=sounding]")).to_be_visible()
+        left, right = [np.array(side) for side in await page.evaluate(PLAYED, LISTEN_S * 1000)]
     assert len(live) > (LISTEN_S - 1) * RATE_HZ
     assert likeness(live, voice("caller_zh")) > ALIKE
     assert likeness(live, voice("seat_zh")) > ALIKE
@@ -129,4 +154,6 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
     assert likeness(right, voice("seat_zh")) > ALIKE
     assert likeness(left, voice("seat_zh")) < UNLIKE
     assert likeness(right, voice("caller_zh")) < UNLIKE
+    assert likeness(mono(at_seat / "in1.wav"), voice("caller_en")) > ALIKE
+    assert likeness(mono(at_caller / "a.wav"), voice("caller_en")) > ALIKE
     assert 206 in ranges  # by HTTP range
