@@ -36,6 +36,7 @@ from dispatch.contracts.things import Position
 from dispatch.contracts.words import Role, UnitStatus
 from dispatch.views.timeline import TrackPoint
 from tests.console_web.fake_centre import STREETS, FakeCentre, distance_m
+from tests.console_web.late import put_far_away
 
 NAMES = {
     "seat1": ("受理一席", Role.CALL_TAKER),
@@ -302,6 +303,7 @@ def deps_of(
 async def serve(centre: FakeCentre, deps: WebDeps, host: str, port: int, half: Half | None) -> None:
     app = create_app(deps)
     app.router.routes.insert(0, fake_route(centre, half))
+    put_far_away(app)
     server = uvicorn.Server(uvicorn_config(app, host=host, port=port))
 
     async def beat() -> None:

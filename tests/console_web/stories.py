@@ -32,6 +32,7 @@ from dispatch.contracts.words import (
     CloseReason,
     UnitStatus,
 )
+from tests.console_web.late import put_far_away
 from tests.console_web.real_centre import H1, H2, U1, U2, Centre
 from tests.core.story import REGISTER
 
@@ -248,6 +249,7 @@ def main() -> None:
 
     # The pages' route takes every other path: what a test adds must stand before it.
     app.router.routes.insert(0, app.router.routes.pop())
+    put_far_away(app)
     uvicorn.Server(uvicorn_config(app, host="127.0.0.1", port=chosen.port)).run()
 
 

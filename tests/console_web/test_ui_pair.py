@@ -4,7 +4,6 @@ frozen; every screen goes on at the other, no click is lost and none is done twi
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
+from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in, until
 from tests.ports import free_port
 
 SERVER = "tests.console_web.fake_server"
@@ -61,14 +60,6 @@ def opened(browser: Browser, pair: Pair, user: str = "seat1") -> Page:
     page = sign_in(browser, pair.a.base, user, f"demo-{user}")
     until(page, "sessionStorage.getItem('d120.pass') !== null")
     return page
-
-
-def until(page: Page, condition: str) -> None:
-    """Wait for it from outside: the pages' policy lets nothing be evaluated inside."""
-    end = time.monotonic() + 30
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, condition
-        page.wait_for_timeout(50)
 
 
 def console(browser: Browser, pair: Pair) -> Page:
@@ -197,10 +188,7 @@ def test_a_machine_that_may_confirm_nothing_is_left_once_the_other_writes(
     pair.a.post("/fake/block")
     expect(desk.locator(".banners .warn")).to_be_visible()
     other = f"{pair.b.base}/api/machines"
-    end = time.monotonic() + LIVE_AGAIN_MS / 1000
-    while asked.count(other) < 3 and time.monotonic() < end:
-        desk.wait_for_timeout(100)
-    assert asked.count(other) >= 3  # and as long as it does not write, nobody moves
+    until(desk, lambda: asked.count(other) >= 3)  # and as long as it does not write, nobody moves
     expect(desk.locator(".link.connected")).to_contain_text("A")
     pair.take_over()
     at_b(desk)

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.console_web.real_centre import PASSWORD
 from tests.console_web.stories import number_of
-from tests.console_web.ui_kit import ARGS, CHROMIUM, Served, axe_violations, sign_in
+from tests.console_web.ui_kit import ARGS, CHROMIUM, Served, axe_violations, sign_in, until
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,11 @@ def head_s(page: Page) -> int:
     return int(minutes) * 60 + int(seconds)
 
 
+def width_px(page: Page, selector: str) -> float:
+    box = page.locator(selector).bounding_box()
+    return box["width"] if box else 0.0
+
+
 def test_the_sound_is_the_clock_while_it_plays(replay: Page) -> None:
     for _ in range(2):
         replay.keyboard.press("ArrowRight")
@@ -62,13 +67,11 @@ def test_the_sound_is_the_clock_while_it_plays(replay: Page) -> None:
 
 
 def test_keys_scrub_and_step_from_event_to_event(replay: Page) -> None:
-    assert head_s(replay) == 0
-    replay.keyboard.press("ArrowRight")
-    assert head_s(replay) == 5
-    replay.keyboard.press("Shift+ArrowRight")
-    assert head_s(replay) == 65
-    replay.keyboard.press("ArrowLeft")
-    assert head_s(replay) == 60
+    head = replay.locator("[data-test=head]")
+    expect(head).to_have_text("0:00")
+    for key, there in (("ArrowRight", "0:05"), ("Shift+ArrowRight", "1:05"), ("ArrowLeft", "1:00")):
+        replay.keyboard.press(key)
+        expect(head).to_have_text(there)
     replay.keyboard.press("n")
     expect(replay.locator(".events .current")).to_contain_text("出车")
     replay.keyboard.press("p")
@@ -80,28 +83,22 @@ def test_pressing_in_the_lanes_moves_the_playhead(replay: Page) -> None:
     box = lanes.bounding_box()
     assert box is not None
     replay.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 60)
+    until(replay, lambda: head_s(replay) > 30)
     first = head_s(replay)
-    assert first > 30
     replay.keyboard.press("0")  # the whole story: the same place is later now
     replay.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 60)
-    assert head_s(replay) > first * 3
+    until(replay, lambda: head_s(replay) > first * 3)
 
 
 def test_the_call_is_no_sliver_and_the_view_zooms(replay: Page) -> None:
-    window = replay.locator(".strip .window")
-    strip = replay.locator(".strip")
-    first, whole = window.bounding_box(), strip.bounding_box()
-    assert first is not None
-    assert whole is not None
-    assert first["width"] < whole["width"] / 4  # it begins with the call, not with the whole hour
+    whole_px = width_px(replay, ".strip")
+    # It begins with the call, not with the whole hour.
+    until(replay, lambda: 0 < width_px(replay, ".strip .window") < whole_px / 4)
+    first_px = width_px(replay, ".strip .window")
     replay.keyboard.press("+")
-    nearer = window.bounding_box()
-    assert nearer is not None
-    assert nearer["width"] < first["width"]
+    until(replay, lambda: width_px(replay, ".strip .window") < first_px)
     replay.keyboard.press("0")
-    all_of_it = window.bounding_box()
-    assert all_of_it is not None
-    assert all_of_it["width"] > whole["width"] * 0.95
+    until(replay, lambda: width_px(replay, ".strip .window") > whole_px * 0.95)
 
 
 def test_what_was_done_in_the_call_is_on_its_lane(replay: Page) -> None:
@@ -176,7 +173,8 @@ def test_what_became_of_a_recording_is_told(
     for fate, words in told.items():
         page.fill("[data-test=search]", number_of(fate))
         expect(page.locator(".picker li")).to_have_count(1)
-        page.locator("[data-test=pick]").click()
+        row = page.locator(".picker li", has_text=number_of(fate))
+        row.locator("[data-test=pick]").click()
         expect(page.locator("[data-test=recordings]")).to_contain_text(words)
         page.keyboard.press("Space")
         sounding = page.locator("[data-test=sounding]")
@@ -212,7 +210,8 @@ def test_a_recording_is_kept_beyond_the_retention_by_key(browser: Browser, sound
     page.goto(f"{sounds.base}/replay.html")
     page.fill("[data-test=search]", number_of("whole"))
     expect(page.locator(".picker li")).to_have_count(1)
-    page.locator("[data-test=pick]").click()
+    row = page.locator(".picker li", has_text=number_of("whole"))
+    row.locator("[data-test=pick]").click()
     expect(page.locator("[data-test=keep]")).to_be_visible()
     page.keyboard.press("k")
     page.keyboard.type("投诉")

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
+from tests.console_web.ui_kit import (
+    Served,
+    axe_violations,
+    chromium,
+    expect_given,
+    given,
+    sign_in,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +49,6 @@ def console(browser: Browser, server: Served) -> Iterator[Page]:
     assert faults == []
 
 
-def given(server: Served) -> list[str]:
-    names = server.post("/fake/nothing")["given"]
-    assert isinstance(names, list)
-    return names
-
-
 def talk(console: Page, server: Served, **call: object) -> object:
     """A call that is answered here."""
     call_id = server.post("/fake/ring", **call)["call_id"]
@@ -68,7 +69,7 @@ def test_hold_and_mute_are_one_key_each_way(console: Page, server: Served) -> No
     expect(console.locator(".talk .state")).to_contain_text("本席静音")
     console.keyboard.press("F4")
     expect(console.locator(".talk .state")).to_have_count(0)
-    assert given(server)[-4:] == ["HoldCaller", "ResumeCaller", "MuteSeat", "MuteSeat"]
+    expect_given(server, "HoldCaller", "ResumeCaller", "MuteSeat", "MuteSeat")
 
 
 def test_hold_works_from_within_a_note(console: Page, server: Served) -> None:
@@ -128,7 +129,7 @@ def test_the_police_are_added_by_two_keys_and_given_the_call(console: Page, serv
     console.locator("[data-test=hand-to]").click()
     expect(console.locator(".pop .mode")).to_have_text("已挂断")
     expect(console.locator(".history")).to_contain_text("→ 110")
-    assert given(server)[-2:] == ["AddParty", "TransferCall"]
+    expect_given(server, "AddParty", "TransferCall")
 
 
 def test_digits_choose_complaints_again_when_the_row_is_closed(
@@ -373,6 +374,8 @@ def test_no_accessibility_violations_in_the_call(
         page.keyboard.press(key)
     server.post("/fake/join", call_id=call_id)
     expect(page.locator(".parties .joined")).to_be_visible()
+    expect(page.locator("[data-test=reach-row]")).to_have_count(0)
     page.keyboard.press("F7")
+    expect(page.locator("[data-test=reach-row]")).to_be_visible()
     assert axe_violations(page) == []
     page.close()

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,7 @@ ARGS = [
     "--disable-sync",
 ]
 START_LIMIT_S = 30.0
+WAIT_LIMIT_S = 30.0
 
 
 def built_pages() -> Path:
@@ -123,6 +124,36 @@ def sign_in(
     page.wait_for_url("**/*.html")
     page.wait_for_selector(".connected")
     return page
+
+
+def until(page: Page, is_so: str | Callable[[], bool]) -> None:
+    """Wait for it, a condition in the page as JavaScript. From outside: the pages' policy lets
+    nothing be evaluated inside.
+    """
+    end = time.monotonic() + WAIT_LIMIT_S
+    while not (page.evaluate(is_so) if isinstance(is_so, str) else is_so()):
+        assert time.monotonic() < end, f"never came: {is_so}"
+        page.wait_for_timeout(50)
+
+
+def given(server: Served) -> list[str]:
+    """The names of the commands that have reached the fake server from its screens, by now."""
+    names = server.post("/fake/nothing")["given"]
+    assert isinstance(names, list)
+    return names
+
+
+def expect_given(server: Served, *names: str) -> None:
+    """The newest commands are these, in this order; a key's command may be yet to arrive."""
+    end = time.monotonic() + WAIT_LIMIT_S
+    while (found := given(server))[-len(names) :] != list(names):
+        assert time.monotonic() < end, f"wanted at the end: {names}; given: {found}"
+        time.sleep(0.05)
+
+
+def answered(page: Page) -> None:
+    """Every command of this console has its answer; what a frame shows may come before it."""
+    expect(page.locator(".link")).not_to_contain_text("发送中")
 
 
 def axe_violations(page: Page) -> list[str]:

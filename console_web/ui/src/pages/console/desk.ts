@@ -170,7 +170,8 @@ export const useDesk = defineStore('desk', () => {
     if (!incident.value) return
     const { incident_id } = incident.value
     closing.value = false
-    if (await send({ type: 'close_incident', incident_id, reason })) select(undefined)
+    const done = await send({ type: 'close_incident', incident_id, reason })
+    if (done && selectedId.value === incident_id) select(undefined) // or another is in front by now
   }
 
   /** Sends a unit; true when it is on disk. */
