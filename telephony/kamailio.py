@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from dispatch.contracts.errors import BadInput
+from telephony.reasons import FAILED
 from telephony.settings import GatewaySettings, KamailioSettings
 from telephony.sip_message import WORKER_DIED
 
@@ -284,7 +285,8 @@ class KamailioControl:
             if dialog["state"] == DIALOG_CONFIRMED and any(
                 re.search(rf"@{re.escape(host)}:{port}(?!\d)", contact) for contact in contacts
             ):
-                self.call("dlg.end_dlg", [dialog["h_entry"], dialog["h_id"]])
+                why = f"Reason: {FAILED}\r\n"
+                self.call("dlg.end_dlg", [dialog["h_entry"], dialog["h_id"], why])
                 ended += 1
         return ended
 

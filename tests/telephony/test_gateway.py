@@ -35,6 +35,7 @@ from tests.telephony.harness import (
     settings,
     until,
 )
+from tests.telephony.sip_peer import peer
 
 PIDF = """<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf"
  xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10" xmlns:gml="http://www.opengis.net/gml"
@@ -190,22 +191,26 @@ async def test_a_killed_worker_costs_its_own_call_only() -> None:
         seat(one, "8002", 1300),
         AgentProcess(plain()) as caller,
     ):
-        await dial(one, caller, "a")
-        first = await core.expect(gw.Offered)
-        await dial(one, caller, "b", number="13900002222", play="tone:700")
-        second = await core.expect(gw.Offered, lambda r: r.caller_number == "13900002222")
-        await core.bridge(first.call_ref)
-        await core.bridge(second.call_ref, "8002", "02")
-        await core.expect(gw.Connected, lambda r: r.call_ref == first.call_ref)
-        await core.expect(gw.Connected, lambda r: r.call_ref == second.call_ref)
-        await asyncio.sleep(2)
-        name = first.call_ref.rpartition("-")[2]
-        pid = one.worker_pid(name)
-        os.kill(pid, signal.SIGKILL)
-        ended = await core.expect(gw.Ended)
-        assert (ended.call_ref, ended.by) == (first.call_ref, "system")
-        await caller.expect(say.Disconnected, lambda event: event.call == "a")
-        await phone.expect(say.Disconnected)
+        with peer(one) as unlucky:
+            unlucky.ring()
+            first = await core.expect(gw.Offered)
+            await dial(one, caller, "b", number="13900002222", play="tone:700")
+            second = await core.expect(gw.Offered, lambda r: r.caller_number == "13900002222")
+            await core.bridge(first.call_ref)
+            await core.bridge(second.call_ref, "8002", "02")
+            await unlucky.taken()
+            await core.expect(gw.Connected, lambda r: r.call_ref == first.call_ref)
+            await core.expect(gw.Connected, lambda r: r.call_ref == second.call_ref)
+            await asyncio.sleep(2)
+            name = first.call_ref.rpartition("-")[2]
+            pid = one.worker_pid(name)
+            os.kill(pid, signal.SIGKILL)
+            ended = await core.expect(gw.Ended)
+            assert (ended.call_ref, ended.by) == (first.call_ref, "system")
+            bye = await unlucky.expect("BYE")
+            assert bye.header("Reason") == 'Q.850;cause=41;text="Temporary failure"'
+            unlucky.answer(bye, 200)
+            await phone.expect(say.Disconnected)
         ready = await core.expect(gw.RecordingReady)
         assert ready.broken_off
         stereo = one.stereo(ready)
