@@ -223,7 +223,8 @@ class EmergencyCall:
 
     def tick(self) -> None:
         """Watch deadlines, and whether both sides' phones are still there."""
-        self.files.again(self._sides.caller, self._sides.seat)
+        if self.files.again(self._sides.caller, self._sides.seat, *self._parties.recorded()):
+            self._mixer.record_again()
         here = self._stage is Stage.JOINED and not self._phone.endswith(BROWSER_PHONE)
         if not self._watch.look(
             self._sides.seat if here else None, self._sides.caller, self._now_ms()

@@ -89,6 +89,10 @@ class Mixer:
         self._board.apply(wanted, self._media_of)
         self._sounds.keep(source for source, _ in wanted)
 
+    def record_again(self) -> None:
+        """Begin to write what plays and could not be written before."""
+        self._sounds.record_again()
+
     def stop(self) -> None:
         """The call is over."""
         self._board.apply(frozenset(), self._media_of)

@@ -198,11 +198,15 @@ class Parties:
             self.drop(party_id, Cause(408, "no answer", NO_ANSWER))
         return bool(late)
 
+    def recorded(self) -> list[Leg]:
+        """Whose sound is to be written."""
+        return [p.leg for p in self._parties.values() if _recorded(p) and not p.leaving]
+
     def _record(self, party: Party) -> None:
-        if party.mode == mixing.LISTEN:
-            party.leg.stop_recording()
-        elif party.up:
+        if _recorded(party):
             party.leg.record(self._file)
+        elif party.mode == mixing.LISTEN:
+            party.leg.stop_recording()
 
     def _gone(self, party_id: str, cause: Cause) -> None:
         if not self._quiet:
@@ -216,3 +220,7 @@ class Parties:
                     q850=cause.q850,
                 )
             )
+
+
+def _recorded(party: Party) -> bool:
+    return party.up and party.mode != mixing.LISTEN

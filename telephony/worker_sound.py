@@ -67,12 +67,20 @@ class Sounds:
     def media(self, name: str) -> pj.AudioMedia:
         """The sound, playing from its beginning if it did not play yet."""
         if name not in self._playing:
-            source = self._playing[name] = self._made(name)
-            written = recorder(self._file())
-            if written is not None:
-                source.startTransmit(written)
-                self._recorders[name] = written
+            self._playing[name] = self._made(name)
+            self._record(name)
         return self._playing[name]
+
+    def record_again(self) -> None:
+        """Begin the recordings that could not be begun: the disk may have room again."""
+        for name in self._playing.keys() - self._recorders.keys():
+            self._record(name)
+
+    def _record(self, name: str) -> None:
+        written = recorder(self._file())
+        if written is not None:
+            self._playing[name].startTransmit(written)
+            self._recorders[name] = written
 
     def stop(self, *names: str) -> None:
         """Drop these sounds and close their recordings."""

@@ -139,14 +139,17 @@ class LegFiles:
         self._files.append(self._folder / name)
         return self._files[-1]
 
-    def again(self, *legs: Leg | None) -> None:
-        """Once a second, begin what could not be begun: the disk may have room again."""
+    def again(self, *legs: Leg | None) -> bool:
+        """Once a second, begin what could not be begun: the disk may have room again. Whether it
+        was time.
+        """
         if self._now_ms() < self._again_at_ms:
-            return
+            return False
         self._again_at_ms = self._now_ms() + AGAIN_MS
         for leg in legs:
             if leg is not None and leg.recorder is None:
                 leg.record(partial(self.next, leg.side))
+        return True
 
     def whole(self) -> bool:
         """PJSIP's media thread closes files a little after us; not waited for beyond a second."""

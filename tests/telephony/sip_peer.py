@@ -326,6 +326,23 @@ def peer(one: Gateway, number: str = "13800001111", port: int = 0) -> Iterator[P
         made.close()
 
 
+def rubbish(good: bytes) -> list[bytes]:
+    """What is no RTP, or none of ours, made of a packet that would be."""
+    return [
+        b"",
+        good[:3],
+        good[:11],
+        b"\x00" + good[1:],  # version 0
+        b"\x40" + good[1:],  # version 1
+        b"\xbf" + good[1:],  # padding, extension, 15 sources: all in nothing
+        b"\x90" + good[1:12] + b"\xff" * 8,  # an extension longer than the packet
+        good[:1] + bytes([77]) + good[2:],  # no payload of ours
+        good[:8] + os.urandom(4) + good[12:],  # somebody else's SSRC
+        os.urandom(160),
+        os.urandom(60_000),
+    ]
+
+
 SEGMENT_ENDS = (0x1F, 0x3F, 0x7F, 0xFF, 0x1FF, 0x3FF, 0x7FF)
 
 

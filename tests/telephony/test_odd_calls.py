@@ -4,7 +4,6 @@ the last test finds every worker free.
 """
 
 import asyncio
-import os
 import socket
 import tempfile
 import wave
@@ -32,7 +31,7 @@ from tests.telephony.harness import (
     settings,
     until,
 )
-from tests.telephony.sip_peer import PCMU, RATE_HZ, Message, Peer, Voice, peer
+from tests.telephony.sip_peer import PCMU, RATE_HZ, Message, Peer, Voice, peer, rubbish
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -102,23 +101,6 @@ async def test_packets_that_come_late_are_heard_all_the_same(odd: Odd) -> None:
     # A buffer that learns from each loss, and forgets in two seconds, loses six.
     assert looked > 300
     assert lost < 3
-
-
-def rubbish(good: bytes) -> list[bytes]:
-    """What is no RTP, or none of ours, made of a packet that would be."""
-    return [
-        b"",
-        good[:3],
-        good[:11],
-        b"\x00" + good[1:],  # version 0
-        b"\x40" + good[1:],  # version 1
-        b"\xbf" + good[1:],  # padding, extension, 15 sources: all in nothing
-        b"\x90" + good[1:12] + b"\xff" * 8,  # an extension longer than the packet
-        good[:1] + bytes([77]) + good[2:],  # no payload of ours
-        good[:8] + os.urandom(4) + good[12:],  # somebody else's SSRC
-        os.urandom(160),
-        os.urandom(60_000),
-    ]
 
 
 RTCP_RUBBISH = (

@@ -13,7 +13,7 @@ import msgspec
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from telephony import worker_messages as wire
-from telephony.recordings import legs_in, read_leg
+from telephony.recordings import SIDES, legs_in, read_leg
 from tests.ports import free_ports
 from tests.telephony.harness import loudness, until
 from tests.telephony.listening import CALLER_HZ, LOUD, SEAT_HZ, ended_with, mono
@@ -122,7 +122,9 @@ async def test_a_browser_that_goes_in_a_conference_leaves_the_others_with_the_ca
 
 
 async def test_a_disk_that_takes_no_recording_costs_no_call(tmp_path: Path) -> None:
-    """Caller, announcement, seat: all of them talk, and what can be recorded later is."""
+    """Caller, announcement, seat, a supervisor who whispers, metronome: all are heard, and what can
+    be recorded later is.
+    """
     live = tmp_path / "live"
     heard = tmp_path / "heard"
     heard.mkdir()
@@ -139,9 +141,12 @@ async def test_a_disk_that_takes_no_recording_costs_no_call(tmp_path: Path) -> N
         await caller.expect(say.Confirmed)
         lone.tell(wire.Bridge(call_ref=ref, seat_id="01", phone="seat01"))
         await lone.expect(wire.Joined)
+        lone.tell(wire.Talk(call_ref=ref, metronome_per_min=110))
+        lone.tell(wire.AddParty(call_ref=ref, party_id="1", phone="seat02", mode="whisper"))
+        await lone.expect(wire.PartyUp)
         live.unlink()
         live.mkdir()  # there is room again
-        await until(lambda: {leg.side for leg in legs_in(live)} >= {"caller", "seat"})
+        await until(lambda: {leg.side for leg in legs_in(live)} == set(SIDES))
         await asyncio.sleep(1)
         lone.tell(wire.Release(call_ref=ref))
         await caller.expect(say.Disconnected)
