@@ -1,16 +1,28 @@
 """A number that a seat's own desk phone dials, with real SIP."""
 
+import asyncio
 import hashlib
 import os
 import re
+import signal
 
 from dispatch.contracts import gateway as gw
+from telephony.phones import METHODS
 from tests.telephony import sip_peer
-from tests.telephony.harness import Core, connected, gateway
+from tests.telephony.harness import Core, Gateway, connected, gateway
 from tests.telephony.sip_wire import SDP, Udp, request
 from tests.telephony.test_front_door import STRANGER, door
 
 NUMBER = "02066668888"
+DISTINCT = 30
+FORGED = (
+    "X-Seat: 8001",
+    "x-seat : 8001",
+    "X-Seat: 8001\r\nX-Seat: 8002",
+    "X-Seat:\r\n 8001",
+    "X-SEAT\t:\t8001",
+)
+"""What only Kamailio may say, as somebody outside might write it."""
 
 
 async def go_on(core: Core, call_ref: str) -> None:
@@ -45,30 +57,69 @@ async def asked_and_answered(one: Udp, password: str, **told: str) -> bytes:
     """The first answer to an INVITE that shows this password."""
     number = told.get("number", NUMBER)
     call_id = os.urandom(8).hex()
-    challenge = await one.ask(as_seat(request("INVITE", body=SDP, call_id=call_id), number))
+    sdp = SDP.replace(b"m=audio 9 ", f"m=audio {told.pop('port', '9')} ".encode())
+    challenge = await one.ask(as_seat(request("INVITE", body=sdp, call_id=call_id), number))
     assert challenge.startswith(b"SIP/2.0 407 "), challenge[:100]
     shown = with_password(password, challenge, **told)
-    again = request("INVITE", body=SDP, call_id=call_id, headers=shown)
+    again = request("INVITE", body=sdp, call_id=call_id, headers=shown)
     return await one.ask(as_seat(again, number, cseq=2))
+
+
+def registers(one: Gateway, host: str) -> None:
+    """As if the phone had done so."""
+    uri = f"sip:8001@{host}:5999"
+    one.control.call("ul.rm", ["location", "8001"])
+    one.control.call("ul.add", ["location", "8001", uri, 60, "1.0", ".", 0, 0, METHODS])
+
+
+async def a_caller(one: Gateway, core: Core, message: bytes) -> gw.Offered:
+    """Over the trunk, and let go at once."""
+    seen, answer, tries = len(core.reports), b"SIP/2.0 503", 0
+    with Udp(door(one)) as trunk:
+        async with asyncio.timeout(20):
+            while answer.startswith(b"SIP/2.0 503"):  # those before are still being closed
+                tries += 1
+                again = f"branch=z9hG4bK{tries}".encode()
+                answer = await trunk.ask(message.replace(b"branch=z9hG4bK", again))
+        assert answer.startswith(b"SIP/2.0 1"), answer[:80]
+        offered = await core.expect(gw.Offered, lambda report: report.seq > seen)
+        await core.release(offered.call_ref)
+    return offered
 
 
 async def test_nobody_dials_in_a_seats_name_without_its_password() -> None:
     async with gateway() as one, connected(one.settings) as core:
-        with Udp(door(one), STRANGER) as stranger, Udp(door(one)) as trunk:
+        with Udp(door(one), STRANGER) as stranger:
             for password, user in (("wrong", "8001"), ("p2", "8002")):
                 refused = await asked_and_answered(stranger, password, user=user)
                 assert refused.startswith(b"SIP/2.0 403 ")
             nobody = as_seat(request("INVITE", body=SDP)).replace(b"sip:8001@", b"sip:8009@")
             assert (await stranger.ask(nobody)).startswith(b"SIP/2.0 403 ")
-            # Whom a trunk brings is a caller, whatever he calls himself or sends along.
-            await trunk.send(request("INVITE", body=SDP, headers="X-Seat: 8001\r\nX-Leg: trunk"))
-            await core.expect(gw.Offered, lambda report: report.caller_number == "13800001111")
-            await trunk.send(as_seat(request("INVITE", body=SDP)))
-            await core.expect(gw.Offered, lambda report: report.caller_number == "8001")
+        # Whom a trunk brings is a caller, whatever he calls himself or sends along.
+        for mark in FORGED:
+            await a_caller(one, core, request("INVITE", body=SDP, headers=mark))
+        caller = await a_caller(one, core, as_seat(request("INVITE", body=SDP)))
+        assert (caller.caller_number, caller.called) == ("8001", NUMBER)
+        # Also while a phone of that name is elsewhere. At the trunk's own address it is asked.
+        registers(one, STRANGER)
+        await a_caller(one, core, as_seat(request("INVITE", body=SDP)))
+        registers(one, "127.0.0.1")
+        with Udp(door(one)) as trunk:
+            asked = await trunk.ask(as_seat(request("INVITE", body=SDP)))
+            assert asked.startswith(b"SIP/2.0 407 ")
+        await a_caller(one, core, as_seat(request("INVITE", body=SDP), number="120"))
         assert not [report for report in core.reports if isinstance(report, gw.PhoneDialled)]
 
 
+async def hears_a_tone(ear: sip_peer.Voice) -> None:
+    """Silence is one byte again and again."""
+    async with asyncio.timeout(10):
+        while len(set(await asyncio.get_running_loop().sock_recv(ear.socket, 2048))) < DISTINCT:
+            pass
+
+
 async def test_a_phone_hears_what_became_of_its_number() -> None:
+    ear = sip_peer.Voice()
     async with gateway() as one, connected(one.settings) as core:
         port = one.settings.kamailio.peers[0].port
         with Udp(door(one), STRANGER) as phone, sip_peer.peer(one, NUMBER, port) as exchange:
@@ -87,7 +138,7 @@ async def test_a_phone_hears_what_became_of_its_number() -> None:
             await core.link.order(busy)
             assert (await phone.final(b"")).startswith(b"SIP/2.0 486 ")
 
-            await asked_and_answered(phone, "p1")
+            await asked_and_answered(phone, "p1", port=str(ear.port))
             second = await core.expect(gw.PhoneDialled, lambda report: report != first)
             await go_on(core, second.call_ref)
             asked = await exchange.expect("INVITE")
@@ -96,12 +147,24 @@ async def test_a_phone_hears_what_became_of_its_number() -> None:
             exchange.answer(asked, 183, exchange.sdp())
             announced = await phone.answer()
             assert announced.startswith(b"SIP/2.0 183 ")
-            assert b"\r\nm=audio " in announced
+            exchange.voice.talk(asked.rtp)
+            await hears_a_tone(ear)
             exchange.answer(asked, 404, "", 'Reason: Q.850;cause=3;text="No route"')
             unknown = await phone.final(b"")
             assert unknown.startswith(b"SIP/2.0 404 ")
             assert b"Reason: Q.850;cause=3" in unknown
             ended = await core.expect(gw.Ended, lambda report: report.call_ref == second.call_ref)
             assert (ended.by, ended.sip_code, ended.q850) == ("network", 404, 3)
-        # One was chosen for each, and no other tried after its answer.
-        assert len([r for r in core.reports if isinstance(r, gw.PhoneDialled)]) == 2
+
+            await asked_and_answered(phone, "p1")
+            third = await core.expect(gw.PhoneDialled, lambda report: report.seq > second.seq)
+            await go_on(core, third.call_ref)
+            exchange.answer(await exchange.expect("INVITE"), 180)
+            assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
+            os.kill(one.worker_pid(third.call_ref.rpartition("-")[2]), signal.SIGKILL)
+            assert (await phone.final(b"")).startswith(b"SIP/2.0 500 ")
+            ended = await core.expect(gw.Ended, lambda report: report.call_ref == third.call_ref)
+            assert ended.by == "network"  # nobody whom the system lost, and rings back
+        # One worker was chosen for each, and no other tried after its answer.
+        assert len([r for r in core.reports if isinstance(r, gw.PhoneDialled)]) == 3
+    ear.socket.close()
