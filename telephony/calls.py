@@ -75,6 +75,8 @@ class CallBook:
         match line:
             case wire.Ready() | wire.Alive():
                 return []
+            case wire.WantsExtension() | wire.Lent() | wire.Returned():  # see `Extensions`
+                return []
             case wire.Invited():
                 return [self._invited(worker, line, now_ms)]
             case wire.PhoneDialled():

@@ -184,6 +184,10 @@ class FakeGateway:
                 | wire.Ring()
                 | wire.Stop()
                 | wire.PhoneChanged()
+                | wire.Lend()
+                | wire.Extended()
+                | wire.ExtensionLost()
+                | wire.Recall()
             ):
                 return
 

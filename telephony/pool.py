@@ -124,6 +124,11 @@ class Pool:
         able = [s for s in self.slots.values() if s.ready.is_set() and not s.stopping]
         return [slot.name for slot in reversed(able) if not busy(slot.name)]
 
+    def link_uri(self, name: str) -> str:
+        """Where a worker listens for the one that it is lent to."""
+        settings = self.slots[name].settings
+        return f"sip:link@{settings.sip_host}:{settings.sip_port}"
+
     def able(self, name: str) -> bool:
         """Whether this worker listens and stays."""
         slot = self.slots[name]

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from dispatch.contracts.errors import BadInput
 from telephony.settings import BrowserSettings, GatewaySettings
 
@@ -167,3 +169,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
+
+
+def without_missing(settings: GatewaySettings) -> GatewaySettings:
+    """The emergency line is not lost for want of a package that only browser phones need."""
+    front = settings.kamailio
+    missing = packages_missing(front.browser) if front.browser.port else ()
+    if not missing:
+        return settings
+    log.critical("no phones in browsers: install %s", " ".join(missing))
+    return replace(settings, kamailio=replace(front, browser=BrowserSettings()))

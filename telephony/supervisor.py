@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from dispatch.contracts import gateway as gw
 from dispatch.contracts.errors import BadInput
 from dispatch.contracts.ports import Clock
@@ -25,6 +23,7 @@ from telephony import worker_messages as wire
 from telephony.activity import Activity
 from telephony.calls import CallBook, ToDo
 from telephony.clock import SystemClock
+from telephony.extensions import Extensions
 from telephony.front import Front
 from telephony.handover import Handover
 from telephony.leg_sync import LegSync
@@ -34,8 +33,8 @@ from telephony.merger import Merger
 from telephony.phones import PhoneChanges
 from telephony.pool import Pool
 from telephony.ring_group import RingGroup
-from telephony.rtpengine import MediaBridge, packages_missing
-from telephony.settings import BrowserSettings, GatewaySettings
+from telephony.rtpengine import MediaBridge, without_missing
+from telephony.settings import GatewaySettings
 from telephony.spool import DiskSpool, SpoolFull
 from telephony.waiting import WaitingPlaces
 
@@ -112,6 +111,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._places = WaitingPlaces()
         self._ringing: dict[str, wire.Invited | wire.PhoneDialled] = {}
+        self._extensions = Extensions(lambda: secrets.token_hex(16), self.pool.link_uri)
         self._ring_group = RingGroup(settings.ring_group)
         self._core_seen_ms = clock.monotonic_ms()
         self.reports_lost = 0
@@ -198,13 +198,15 @@ class Supervisor:
             self._report(report)
         if isinstance(line, wire.SeatLost) and line.seat_id == wire.RING_GROUP:
             self._ring_group.in_vain(line.call_ref, now_ms)
+        if isinstance(line, wire.Closed | wire.Returned) and self.pool.call_over(worker):
+            self._leaving.put_nowait(worker)
         if isinstance(line, wire.Closed):
-            if self.pool.call_over(worker):
-                self._leaving.put_nowait(worker)
             cuts = self._leg_sync.cuts_of(line.call_ref)
             if cuts is None and line.unrecorded:
                 cuts = {}
             self._merger.later(line.call_ref, cuts=cuts)
+        for todo in self._extensions.heard(worker, line, self.pool.idle(self._busy)):
+            self._do(todo)
         if not isinstance(line, wire.Alive):
             self._choose(worker)
             self._ringing.pop(worker, None)
@@ -214,8 +216,11 @@ class Supervisor:
     def _choose(self, worker: str) -> None:
         """Callers are given to a worker while it is ready and free."""
         if self.front is not None:
-            free = self.pool.able(worker) and not self.book.busy(worker)
+            free = self.pool.able(worker) and not self._busy(worker)
             self.front.destinations.want(worker, chosen=free)
+
+    def _busy(self, worker: str) -> bool:
+        return self.book.busy(worker) or self._extensions.busy(worker)
 
     def _phones_changed(self, changes: PhoneChanges) -> None:
         at_ms = self._clock.now_ms()
@@ -243,7 +248,10 @@ class Supervisor:
         if invited := self._ringing.pop(worker, None):
             self.handover.go_on(invited)
         call_ref, reports = self.book.worker_died(worker, self._clock.now_ms())
-        if not call_ref:
+        todos = self._extensions.died(worker)
+        for todo in todos:
+            self._do(todo)
+        if not call_ref and not todos:
             return
         death = _Death(self.pool.slots[worker].settings.sip_port, reports)
         try:
@@ -251,7 +259,8 @@ class Supervisor:
         except asyncio.QueueFull:
             log.warning("kamailio has too much to do; a dead worker's call is not cleared")
             self._tell_of(death)
-        self._merger.later(call_ref, cuts=self._leg_sync.cuts_of(call_ref))
+        if call_ref:
+            self._merger.later(call_ref, cuts=self._leg_sync.cuts_of(call_ref))
 
     def _calls(self) -> list[str]:
         """Calls that are not over for the core: also those whose end waits in the spool, else it
@@ -353,13 +362,12 @@ class Supervisor:
 
     def _lines(self) -> int:
         """How many calls could be placed now."""
-        up = self.front is None or self.front.up
-        return len(self.pool.idle(self.book.busy)) if up else 0
+        return len(self.pool.idle(self._busy)) if self.front is None or self.front.up else 0
 
     def _order(self, order: gw.Order) -> None:
         todo, reports = self.book.order(
             order,
-            self.pool.idle(self.book.busy),
+            self.pool.idle(self._busy),
             at_ms=self._clock.now_ms(),
             now_ms=self._clock.monotonic_ms(),
         )
@@ -402,19 +410,9 @@ class Supervisor:
                 self._do(todo)
 
 
-def _without_missing(settings: GatewaySettings) -> GatewaySettings:
-    """The emergency line is not lost for want of a package that only browser phones need."""
-    front = settings.kamailio
-    missing = packages_missing(front.browser) if front.browser.port else ()
-    if not missing:
-        return settings
-    log.critical("no phones in browsers: install %s", " ".join(missing))
-    return replace(settings, kamailio=replace(front, browser=BrowserSettings()))
-
-
 async def _serve(settings: GatewaySettings, parent_pid: int) -> None:
     clock = SystemClock()
-    settings = _without_missing(settings)
+    settings = without_missing(settings)
     boot_id = f"{clock.now_ms():x}-{secrets.token_hex(3)}"
     supervisor = Supervisor(settings, clock, boot_id, parent_pid=parent_pid)
     loop = asyncio.get_running_loop()

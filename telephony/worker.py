@@ -18,14 +18,17 @@ from pathlib import Path
 import msgspec
 import pjsua2 as pj
 
-from telephony import jitter, orphans
+from telephony import jitter
 from telephony import worker_messages as wire
-from telephony.orphans import Orphan
 from telephony.resting import Resting
 from telephony.sip_message import WORKER_DIED, Invite, read_invite, refusal_of
 from telephony.worker_by_hand import FINAL_HEADER
-from telephony.worker_call import LEGS_MAX, EmergencyCall
-from telephony.worker_legs import CALLER, SEAT, Leg, LegEvent
+from telephony.worker_call import EmergencyCall
+from telephony.worker_extension import Extension
+from telephony.worker_legs import CALLER, SEAT, AnyLeg, Leg, LegEvent
+from telephony.worker_link import USER, LinkAccount, LinkLeg, Stack, token_of
+from telephony.worker_orphan import Alone
+from telephony.worker_room import LEGS_MAX
 
 POLL_MS = 10
 """While a call comes or goes: PJSIP's other threads close its files, and do not tell."""
@@ -39,7 +42,6 @@ BUSY_MS = 2000
 """After the last call, or a call that was refused, PJSIP has timers to serve."""
 ALIVE_EVERY_MS = 1000
 CLOCK_HZ = 8000
-ORPHAN_SILENCE_MS = 5000
 SHUTDOWN_POLLS_MAX = 200
 
 
@@ -56,7 +58,9 @@ class _Account(pj.Account):  # type: ignore[misc]  # PJSUA2 ships no types
 
 
 class Worker:
-    """The process: endpoint, account, the one call, and the line to the supervisor."""
+    """The process: endpoint, accounts, the one call (or the extension of another worker's), and the
+    line to the supervisor.
+    """
 
     def __init__(self, settings: wire.WorkerSettings, line: socket.socket) -> None:
         self._settings = settings
@@ -64,20 +68,21 @@ class Worker:
         self._line.settimeout(None)
         self._inbox = b""
         self._orphan = False
-        self._noted = False
+        self._alone = Alone(settings.live_dir)
         self._stopping = False
-        self._packets = -1
-        self._silent_since_ms = 0
         self._busy_until_ms = 0
         self._ticking = False
         self._call: EmergencyCall | None = None
+        self._extension: Extension | None = None
+        self._links_ending: list[LinkLeg] = []
         self._resting = Resting()
         self._refused: list[Leg] = []
         self._to_refuse: list[tuple[Leg, int]] = []
-        self._dying: list[Leg] = []
+        self._dying: list[AnyLeg] = []
         self._events: deque[LegEvent] = deque()
         self._endpoint = pj.Endpoint()
         self._account: _Account | None = None
+        self._link_account: LinkAccount | None = None
         self._encoder = msgspec.json.Encoder()
         self._decoder: msgspec.json.Decoder[wire.ToWorker] = msgspec.json.Decoder(wire.ToWorker)
 
@@ -86,31 +91,35 @@ class Worker:
         self._start()
         self._tell(wire.Ready(pid=os.getpid(), port=self._settings.sip_port))
         alive_at_ms = 0
-        while not (self._call is None and (self._stopping or self._orphan)):
+        while not (self._work is None and (self._stopping or self._orphan)):
             self._endpoint.libHandleEvents(self._poll_ms())
             self._refuse()
             self._drain_events()
             self._drain_line()
             self._dying.clear()
-            if self._call is not None:
-                self._call.tick()
+            if self._work is not None:
+                self._work.tick()
                 if self._orphan:
-                    self._orphan_tick(self._call)
+                    self._alone.tick(self._work)
                 self._drain_events()
             self._close_if_over()
             self._resting.bury()
             now_ms = time.monotonic_ns() // 1_000_000
             if now_ms - alive_at_ms >= ALIVE_EVERY_MS:
                 alive_at_ms = now_ms
-                self._tell(wire.Alive(call_ref=self._call.call_ref if self._call else ""))
+                self._tell(wire.Alive(call_ref=self._work.call_ref if self._work else ""))
         self._shut_down()
+
+    @property
+    def _work(self) -> EmergencyCall | Extension | None:
+        return self._call or self._extension
 
     def _poll_ms(self) -> int:
         now_ms = time.monotonic_ns() // 1_000_000
-        at_work = self._call is not None or self._refused or self._resting
-        if at_work or self._orphan or self._stopping:
+        busy = self._refused or self._resting or self._links_ending or self._orphan
+        if busy or self._stopping or self._work is not None:
             self._busy_until_ms = now_ms + BUSY_MS
-        if self._call is not None and self._call.joined and not self._stopping:
+        if self._work is not None and self._work.joined and not self._stopping:
             return CALL_POLL_MS
         if now_ms < self._busy_until_ms:
             return POLL_MS
@@ -164,6 +173,11 @@ class Worker:
         media.publicAddress = settings.rtp_host
         self._account = _Account(self)
         self._account.create(account)
+        account.idUri = f"sip:{USER}@{settings.sip_host}"
+        media.port = media.portRange = 0  # any: both ends are on this machine
+        media.boundAddress = media.publicAddress = settings.sip_host
+        self._link_account = LinkAccount(self.linked)
+        self._link_account.create(account)
 
     def _prefer_codecs(self) -> None:
         for codec in self._endpoint.codecEnum2():
@@ -177,7 +191,7 @@ class Worker:
         invite = read_invite(message)
         side = SEAT if invite.seat_phone else CALLER
         leg = Leg(self._account, self._events, side, call_id)
-        if self._call is not None or self._stopping or self._orphan:
+        if self._work is not None or self._stopping or self._orphan:
             # Not from within the callback: PJSUA2 frees the INVITE after it, and aborts where a
             # final answer has ended the call, and freed it, before.
             self._refused.append(leg)
@@ -223,6 +237,15 @@ class Worker:
             )
         )
 
+    def linked(self, call_id: int, message: str) -> None:
+        """Another worker calls, whose extension this one is."""
+        if self._extension is None or not self._extension.expects(token_of(message)):
+            leg = Leg(self._link_account, self._events, CALLER, call_id)
+            self._refused.append(leg)
+            self._to_refuse.append((leg, 486))
+            return
+        self._extension.take(LinkLeg(self._link_account, call_id))
+
     def _refuse(self) -> None:
         while self._to_refuse:
             leg, code = self._to_refuse.pop()
@@ -234,19 +257,22 @@ class Worker:
     def _new_call(self, call_ref: str) -> EmergencyCall:
         return EmergencyCall(
             call_ref=call_ref,
-            account=self._account,
-            events=self._events,
+            stack=self._stack(),
             settings=self._settings,
             resting=self._resting,
             tell=self._tell,
-            now_ms=_now_ms,
         )
+
+    def _stack(self) -> Stack:
+        return Stack(self._account, self._link_account, self._events, self._links_ending, _now_ms)
 
     def _drain_events(self) -> None:
         while self._events:
             event = self._events.popleft()
             if self._call is not None and self._call.owns(event.leg):
                 self._call.on_leg(event)
+            elif self._extension is not None and self._extension.owns(event.leg):
+                self._extension.on_leg(event)
             elif event.what == "disconnected" and event.leg in self._refused:
                 self._refused.remove(event.leg)
             if event.what == "disconnected":
@@ -258,56 +284,30 @@ class Worker:
         if self._call is not None and self._call.over:
             call, self._call = self._call, None
             self._tell(wire.Closed(call_ref=call.call_ref, unrecorded=call.files.lost))
-
-    def _orphan_tick(self, call: EmergencyCall) -> None:
-        """Without a supervisor a conversation goes on while anybody is heard; all else ends."""
-        now_ms = time.monotonic_ns() // 1_000_000
-        if not call.joined:
-            call.release("system")
-            return
-        if not self._noted:
-            self._noted = True
-            self._leave_word(Orphan(call_ref=call.call_ref, pid=os.getpid()))
-        packets = call.packets_heard()
-        if packets != self._packets:
-            self._packets, self._silent_since_ms = packets, now_ms
-        elif now_ms - self._silent_since_ms > ORPHAN_SILENCE_MS:
-            call.release("system")
-
-    def _note(self, message: wire.FromWorker) -> None:
-        """Leave word for the next supervisor."""
-        if self._noted and isinstance(message, wire.Over):
-            over = Orphan(
-                call_ref=message.call_ref,
-                pid=os.getpid(),
-                by=message.by,
-                sip_code=message.sip_code,
-                q850=message.q850,
-            )
-            self._leave_word(over)
-
-    def _leave_word(self, orphan: Orphan) -> None:
-        try:
-            orphans.note(Path(self._settings.live_dir), orphan)
-        except OSError as error:  # people talk on, also where the disk takes nothing
-            sys.stderr.write(f"worker: no word is left of {orphan.call_ref}: {error!r}\n")
+        if self._extension is not None and self._extension.over:
+            self._tell(wire.Returned(call_ref=self._extension.call_ref))
+            self._extension = None
+        self._links_ending[:] = [leg for leg in self._links_ending if not leg.gone]
 
     def _shut_down(self) -> None:
         self._endpoint.hangupAllCalls()
         for _ in range(SHUTDOWN_POLLS_MAX):
-            if not self._refused:
+            if not self._refused and not self._links_ending:
                 break
             self._endpoint.libHandleEvents(POLL_MS)
             self._refuse()
             self._drain_events()
             self._dying.clear()
+            self._close_if_over()
         self._refused.clear()
         self._events.clear()
         self._dying.clear()
         self._resting.clear()
-        if self._account is not None:
-            self._account.shutdown()
-            self._account = None
+        self._links_ending.clear()
+        for account in (self._account, self._link_account):
+            if account is not None:
+                account.shutdown()
+        self._account = self._link_account = None
         gc.collect()
         self._endpoint.libDestroy()
 
@@ -337,6 +337,10 @@ class Worker:
             case wire.PhoneChanged():
                 if call is not None:
                     call.phone_changed(order)
+            case wire.Lend():
+                self._lend(order)
+            case wire.Extended() | wire.ExtensionLost() | wire.Recall():
+                self._of_link(order)
             case _:
                 if call is None or call.call_ref != order.call_ref:
                     return
@@ -354,8 +358,26 @@ class Worker:
                     case _:
                         call.in_call(order)
 
+    def _lend(self, order: wire.Lend) -> None:
+        free = self._work is None and not self._stopping
+        if free:
+            self._clock(on=True)
+            self._extension = Extension(order, self._stack(), self._tell)
+        self._tell(wire.Lent(call_ref=order.call_ref, free=free))
+
+    def _of_link(self, line: wire.Extended | wire.ExtensionLost | wire.Recall) -> None:
+        match line:
+            case wire.Extended() if self._work is not None:
+                self._work.room.lent(line)
+            case wire.ExtensionLost() if self._work is not None:
+                self._work.room.lost(line)
+            case wire.Recall() if self._extension is not None:
+                self._extension.end()
+            case _:
+                return
+
     def _place(self, order: wire.Place) -> None:
-        if self._call is not None:
+        if self._work is not None:
             self._tell(
                 wire.NotPlaced(
                     at_ms=_now_ms(), call_ref=order.call_ref, sip_code=486, reason="busy"
@@ -369,7 +391,7 @@ class Worker:
 
     def _tell(self, message: wire.FromWorker) -> None:
         if self._orphan:
-            self._note(message)
+            self._alone.note(message)
             return
         try:
             self._line.sendall(self._encoder.encode(message) + b"\n")

@@ -10,7 +10,7 @@ import pjsua2 as pj
 
 from dispatch.contracts.causes import q850_of
 from telephony.reasons import Cause
-from telephony.worker_legs import Leg
+from telephony.worker_legs import AnyLeg
 
 RINGING, PROGRESS, OK = 180, 183, 200
 FINAL_MIN = 300
@@ -21,12 +21,12 @@ FINAL_HEADER = "X-Seat"
 class ByHand:
     """The waiting phone's leg."""
 
-    def __init__(self, phone: Leg, name: str) -> None:
+    def __init__(self, phone: AnyLeg, name: str) -> None:
         self._phone = phone
         self._told = 0
         phone.mark = {FINAL_HEADER: name}
 
-    def follow(self, number: Leg) -> None:
+    def follow(self, number: AnyLeg) -> None:
         """Tell the phone how far its call is: nothing twice, and nothing back."""
         code = OK if number.confirmed else PROGRESS if number.media is not None else RINGING
         if number.gone or self._phone.gone or code <= self._told:

@@ -5,12 +5,9 @@ here or by the seat's own phone.
 """
 
 import sys
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import assert_never
-
-import pjsua2 as pj
 
 from dispatch.contracts.causes import NORMAL_CLEARING
 from dispatch.contracts.gateway import BROWSER_PHONE
@@ -18,55 +15,52 @@ from telephony import worker_messages as wire
 from telephony.reasons import CLEARED, FAILED, NO_ANSWER, NOT_ANSWERED, Cause
 from telephony.resting import Resting
 from telephony.worker_by_hand import ByHand
-from telephony.worker_legs import CALLER, PARTY, SEAT, Leg, LegEvent
+from telephony.worker_legs import CALLER, PARTY, SEAT, AnyLeg, Leg, LegEvent
+from telephony.worker_link import Stack
 from telephony.worker_mixer import Mixer
 from telephony.worker_parties import Parties
+from telephony.worker_room import Room
 from telephony.worker_sides import Sides
 from telephony.worker_stage import Stage
 from telephony.worker_targets import Target, Targets
 from telephony.worker_told import LegFiles, Told
 from telephony.worker_watch import DEAD_CODE_MIN, NO_SOUND, CallWatch
 
-LEGS_MAX = 4
-"""As PJSIP's wheel is compiled."""
 CENTRE = "centre"
 REDIAL_S_MAX = 8.0
 """A browser answers by itself within a second; a caller is not kept waiting for one longer."""
 
 
 class EmergencyCall:
-    """The state machine. `tell` sends a line to the supervisor; `now_ms` is wall time."""
+    """The state machine. `tell` sends a line to the supervisor."""
 
     def __init__(
         self,
         *,
         call_ref: str,
-        account: pj.Account,
-        events: deque[LegEvent],
+        stack: Stack,
         settings: wire.WorkerSettings,
         resting: Resting,
         tell: Callable[[wire.FromWorker], None],
-        now_ms: Callable[[], int],
     ) -> None:
         self.call_ref = call_ref
         self.number = ""
-        self._account = account
-        self._events = events
-        self._told = Told(call_ref, tell, now_ms)
-        self.files = LegFiles(call_ref, settings.live_dir, now_ms)
-        self._now_ms = now_ms
+        self._stack = stack
+        self._now_ms = stack.now_ms
+        self._told = Told(call_ref, tell, self._now_ms)
+        self.files = LegFiles(call_ref, settings.live_dir, self._now_ms)
         self._stage = Stage.RINGING
         self._placing = False  # a call out, and not joined yet
         self._by_hand: ByHand | None = None
         self._sides = Sides()
         self._targets = Targets(call_ref, settings)
+        self.room = Room(stack, self._told.wants_extension)
         self._parties = Parties(
             call_ref=call_ref,
-            account=account,
-            events=events,
+            room=self.room,
             targets=self._targets,
             tell=tell,
-            now_ms=now_ms,
+            now_ms=self._now_ms,
             file=partial(self.files.next, PARTY),
         )
         # Nothing here may lead back to this call: without a collector it would stay for ever.
@@ -80,7 +74,7 @@ class EmergencyCall:
 
     # ---- what the supervisor wants
 
-    def begin(self, caller: Leg, number: str) -> None:
+    def begin(self, caller: AnyLeg, number: str) -> None:
         """A caller rings."""
         self._sides.caller, self.number = caller, number
 
@@ -89,7 +83,7 @@ class EmergencyCall:
         self._placing, self.number = True, order.number
         self._dial_seat(self._targets.seat(order.seat_id, order.phone, caller=self.number))
 
-    def asked(self, seat: Leg, phone: str, number: str) -> None:
+    def asked(self, seat: AnyLeg, phone: str, number: str) -> None:
         """A seat's own phone has dialled: it waits for `dial`, or for `release`."""
         self._placing, self._stage, self._by_hand = True, Stage.ASKED, ByHand(seat, phone)
         self._sides.seat, self._phone, self.number = seat, phone, number
@@ -118,8 +112,7 @@ class EmergencyCall:
                 if self._stage is Stage.JOINED:
                     self._mixer.shape(order)
             case wire.AddParty() if self._stage is Stage.JOINED:
-                legs = len(self._sides) + len(self._parties)
-                self._parties.add(order, self.number, room=legs < LEGS_MAX)
+                self._parties.add(order, self.number, beside=self._sides.here())
             case wire.AddParty():
                 self._told.party_gone(order.party_id, Cause(488, "the call is not joined"))
             case wire.PartyMode():
@@ -138,6 +131,7 @@ class EmergencyCall:
         self._parties.hang_up()
 
     def _hand_over(self, order: wire.HandOver) -> None:
+        self._mixer.forget(order.party_id)
         promoted = self._parties.promote(order.party_id)
         if promoted is None and self._sides.caller is not None and self._sides.seat is None:
             self._seat_id = order.seat_id
@@ -146,7 +140,6 @@ class EmergencyCall:
             return
         leg, self._phone = promoted
         self._mixer.forget(SEAT)
-        self._mixer.forget(order.party_id)
         self._seat_id = order.seat_id
         leg.side = SEAT
         self._plain()
@@ -216,6 +209,9 @@ class EmergencyCall:
             case "asked":
                 if self._watch.gone(leg, event.sip_code, self._now_ms()):
                     self._on_silent(leg, event.sip_code)
+            case "unreached":
+                if party := self._parties.of(leg):
+                    self._parties.on_unreached(party, beside=self._sides.here())
             case "fault":
                 sys.stderr.write(f"worker: {leg.side} leg of {self.call_ref}: {event.reason}\n")
             case _:
@@ -223,6 +219,7 @@ class EmergencyCall:
 
     def tick(self) -> None:
         """Watch deadlines, and whether both sides' phones are still there."""
+        self.room.tick()
         if self.files.again(self._sides.caller, self._sides.seat, *self._parties.recorded()):
             self._mixer.record_again()
         here = self._stage is Stage.JOINED and not self._phone.endswith(BROWSER_PHONE)
@@ -242,7 +239,7 @@ class EmergencyCall:
         elif self._stage is Stage.DIALLING_NUMBER:
             self._not_placed(Cause(408, "no answer", NO_ANSWER))
 
-    def owns(self, leg: Leg) -> bool:
+    def owns(self, leg: AnyLeg) -> bool:
         return self._sides.owns(leg) or self._parties.owns(leg)
 
     @property
@@ -285,7 +282,7 @@ class EmergencyCall:
         if self._stage is not Stage.ENDING:
             self._mixer.connect(self._sides.caller, self._sides.seat)
 
-    def _on_silent(self, leg: Leg, sip_code: int) -> None:
+    def _on_silent(self, leg: AnyLeg, sip_code: int) -> None:
         if leg is self._sides.caller:
             self._finish(CALLER, Cause(sip_code))
         elif leg is self._sides.seat:
@@ -300,32 +297,31 @@ class EmergencyCall:
     def _dial_seat(self, target: Target) -> None:
         self._target, self._seat_id, self._phone = target, target.seat_id, target.phone
         self._stage = Stage.DIALLING_SEAT
-        leg = Leg(self._account, self._events, SEAT)
+        leg = Leg(self._stack.account, self._stack.events, SEAT)
         self._mixer.forget(SEAT)
         self._sides.put_seat(leg)
         if fault := self._dial(leg, target):
             self._sides.seat = None
             self._seat_failed(Cause(500, fault))
 
-    def _dial(self, leg: Leg, target: Target) -> str:
+    def _dial(self, leg: AnyLeg, target: Target) -> str:
         """Start a leg; what went wrong, or empty."""
         self._deadline_ms = self._now_ms() + round(target.limit_s * 1000)
         return self._targets.dial(leg, target)
 
     def _dial_number(self) -> None:
         self._stage = Stage.DIALLING_NUMBER
-        self._sides.caller = leg = Leg(self._account, self._events, CALLER)
+        self._sides.caller = leg = Leg(self._stack.account, self._stack.events, CALLER)
         if fault := self._dial(leg, self._targets.number(self.number)):
             self._sides.caller = None
             self._not_placed(Cause(500, fault))
 
-    def _on_media(self, leg: Leg) -> None:
+    def _on_media(self, leg: AnyLeg) -> None:
+        self._mixer.forget_leg(leg)
         party = self._parties.of(leg)
         if party is not None:
-            self._mixer.forget(party.party_id)
             self._parties.on_media(party)
         elif leg in {self._sides.caller, self._sides.seat}:
-            self._mixer.forget(CALLER if leg is self._sides.caller else SEAT)
             leg.record(lambda: self.files.next(leg.side))
         if (
             leg is self._sides.seat
@@ -336,7 +332,7 @@ class EmergencyCall:
         self._remix()
         self._join_if_whole()
 
-    def _on_confirmed(self, leg: Leg) -> None:
+    def _on_confirmed(self, leg: AnyLeg) -> None:
         party = self._parties.of(leg)
         if party is not None:
             self._parties.on_confirmed(party)
@@ -362,11 +358,11 @@ class EmergencyCall:
                 self._seat_id, self._phone = target.whose(both[1].answered_by)
             self._told.joined(self._seat_id, placed=placed, by_group=by_group)
 
-    def _on_gone(self, leg: Leg, event: LegEvent) -> None:
+    def _on_gone(self, leg: AnyLeg, event: LegEvent) -> None:
+        self._mixer.forget_leg(leg)
         leg.close()
         party = self._parties.of(leg)
         if party is not None:
-            self._mixer.forget(party.party_id)
             self._parties.on_gone(party, event)
             self._remix()
             if (
@@ -379,14 +375,12 @@ class EmergencyCall:
             return
         elif leg is self._sides.caller:
             self._sides.caller = None
-            self._mixer.forget(CALLER)
             if self._placing:
                 self._not_placed(event.cause)
             else:
                 self._finish(CALLER, event.cause)
         elif leg is self._sides.seat:
             self._sides.seat = None
-            self._mixer.forget(SEAT)
             if self._stage is Stage.DIALLING_SEAT:
                 self._seat_failed(event.cause)
             elif self._stage in {Stage.ASKED, Stage.DIALLING_NUMBER}:
@@ -444,3 +438,4 @@ class EmergencyCall:
         self._parties.end()
         for leg in self._sides.present():
             leg.end(sip_code if leg.incoming else 0, why)
+        self.room.end(why)

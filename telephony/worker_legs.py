@@ -7,12 +7,13 @@ import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import pjsua2 as pj
 
 from telephony.reasons import Cause, said
-from telephony.worker_recorder import recorder
+from telephony.worker_recorder import Recorded
 
 CALLER = "caller"
 SEAT = "seat"
@@ -22,12 +23,40 @@ ANSWERED_BY = re.compile(r"^X-Answered-By:[ \t]*(\S{1,64})", re.IGNORECASE | re.
 REFERRED = re.compile(r"(?:sips?|tel):([0-9+*#A-Za-z._-]{1,32})(?:[@;>?]|$)")
 
 
+class AnyLeg(Protocol):
+    """A leg here, or in an extension (`worker_link.FarLeg`)."""
+
+    side: str
+    media: pj.AudioMedia | None
+    recorder: pj.AudioMediaRecorder | None
+    sounded: bool
+    confirmed: bool
+    gone: bool
+    on_hold: bool
+    answered_by: str
+    port_stays: bool
+    incoming: bool
+    mark: dict[str, str]
+
+    def dial(self, uri: str, headers: dict[str, str], local_uri: str) -> None: ...
+    def reply(self, sip_code: int) -> None: ...
+    def acknowledged(self) -> None: ...
+    def end(self, sip_code: int = 0, why: str = "") -> None: ...
+    def press(self, digits: str) -> None: ...
+    def ask(self) -> bool: ...
+    def record(self, path_of: Callable[[], Path]) -> None: ...
+    def stop_recording(self) -> None: ...
+    def packets_heard(self) -> int: ...
+    def close(self) -> None: ...
+
+
 class LegEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to a leg. `what` is ringing, confirmed, media, digit, refer (`reason` is where
-    to), asked (`sip_code` answers `ask`), fault or disconnected.
+    to), asked (`sip_code` answers `ask`), fault, unreached (no extension was to be had, nothing was
+    dialled) or disconnected.
     """
 
-    leg: "Leg"
+    leg: AnyLeg
     what: str
     sip_code: int = 0
     reason: str = ""
@@ -39,20 +68,26 @@ class LegEvent(msgspec.Struct, frozen=True, kw_only=True):
         return Cause(self.sip_code, self.reason, self.q850)
 
 
-class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
+def here(*legs: AnyLeg) -> int:
+    """How many of these are in this process."""
+    return sum(not leg.port_stays for leg in legs)
+
+
+class Leg(Recorded, pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
     """A leg and its recorder. All calls from the one PJSIP thread."""
+
+    port_stays = False
+    """Its port in the bridge goes when it does."""
 
     def __init__(
         self, account: pj.Account, events: deque[LegEvent], side: str, call_id: int | None = None
     ) -> None:
-        super().__init__(account, pj.PJSUA_INVALID_ID if call_id is None else call_id)
+        pj.Call.__init__(self, account, pj.PJSUA_INVALID_ID if call_id is None else call_id)
         self._events = events
         self.side = side
         self.incoming = call_id is not None
         self.mark: dict[str, str] = {}
         """Headers of whatever ends it."""
-        self.media: pj.AudioMedia | None = None
-        self.recorder: pj.AudioMediaRecorder | None = None
         self.sounded = False
         """Whether sound was ever agreed upon."""
         self.confirmed = False
@@ -173,7 +208,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             pj.Error: it could not even be started.
         """
         parameters = pj.CallOpParam(True)  # noqa: FBT003 - PJSUA2's "use default call settings"
-        options = _with_headers(headers)
+        options = with_headers(headers)
         options.localUri = local_uri
         parameters.txOption = options
         self.makeCall(uri, parameters)
@@ -187,7 +222,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         if sip_code:
             parameters.statusCode = sip_code
         if headers := self.mark | ({"Reason": why} if why else {}):
-            parameters.txOption = _with_headers(headers)
+            parameters.txOption = with_headers(headers)
         if self.incoming and self._unacknowledged():
             self._held_back = parameters  # PJSIP would wait as well, and send a BYE of its own
             return
@@ -226,21 +261,6 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             except pj.Error as error:
                 self._events.append(LegEvent(leg=self, what="fault", reason=error.info()))
 
-    def record(self, path_of: Callable[[], Path]) -> None:
-        """Write what this side says; on a change of media the same file goes on. Where it cannot be
-        written, the call goes on without, and the next `record` tries again.
-        """
-        if self.media is None:
-            return
-        if self.recorder is None:
-            self.recorder = recorder(path_of())
-        if self.recorder is not None:
-            self.media.startTransmit(self.recorder)
-
-    def stop_recording(self) -> None:
-        """Close the file; `record` begins another."""
-        self.recorder = None
-
     def packets_heard(self) -> int:
         """RTP packets received so far; 0 when there is no stream."""
         try:
@@ -249,13 +269,9 @@ class Leg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             return 0
         return int(statistics.rtcp.rxStat.pkt)
 
-    def close(self) -> None:
-        """Close the recording; the file's header is whole after this."""
-        self.media = None
-        self.recorder = None
 
-
-def _with_headers(headers: dict[str, str]) -> pj.SipTxOption:
+def with_headers(headers: dict[str, str]) -> pj.SipTxOption:
+    """For whatever is sent."""
     vector = pj.SipHeaderVector()
     for name, value in headers.items():
         header = pj.SipHeader()

@@ -132,12 +132,43 @@ class PhoneChanged(Line, frozen=True, tag="phone_changed"):
     registered: bool
 
 
+class Lend(Line, frozen=True, tag="lend"):
+    """Become the extension of another worker's call: who links with this `token` is the owner.
+    Answered by `Lent`.
+    """
+
+    call_ref: str
+    token: str
+
+
+class Extended(Line, frozen=True, tag="extended"):
+    """The answer to `WantsExtension`: where it is; without a `uri` there is none."""
+
+    call_ref: str
+    uri: str = ""
+    token: str = ""
+
+
+class ExtensionLost(Line, frozen=True, tag="extension_lost"):
+    """The extension of this token is dead, and all legs in it."""
+
+    call_ref: str
+    token: str
+
+
+class Recall(Line, frozen=True, tag="recall"):
+    """The owner is dead: let everybody go."""
+
+    call_ref: str
+
+
 class Stop(Line, frozen=True, tag="stop"):
     """Take no more calls; exit when the present one is over."""
 
 
 InCall = Talk | AddParty | PartyMode | DropParty | HandOver | SendDigits
-ToWorker = Hold | Bridge | Ring | Release | Dial | Place | Stop | PhoneChanged | InCall
+ForLinks = Lend | Extended | ExtensionLost | Recall
+ToWorker = Hold | Bridge | Ring | Release | Dial | Place | Stop | PhoneChanged | InCall | ForLinks
 
 # ---- worker to supervisor
 
@@ -300,6 +331,26 @@ class Digit(Line, frozen=True, tag="digit"):
     digit: str
 
 
+class WantsExtension(Line, frozen=True, tag="wants_extension"):
+    """The next leg has no place here: a worker is wanted to carry it."""
+
+    call_ref: str
+
+
+class Lent(Line, frozen=True, tag="lent"):
+    """The answer to `Lend`: whether this worker was free for it."""
+
+    call_ref: str
+    free: bool
+
+
+class Returned(Line, frozen=True, tag="returned"):
+    """No extension any more: every leg is over, the worker is free."""
+
+    call_ref: str
+
+
+OfLinks = WantsExtension | Lent | Returned
 FromWorker = (
     Ready
     | Alive
@@ -317,6 +368,7 @@ FromWorker = (
     | PartyUp
     | PartyGone
     | Digit
+    | OfLinks
 )
 
 

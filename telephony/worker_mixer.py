@@ -8,7 +8,7 @@ import pjsua2 as pj
 from telephony import mixing
 from telephony import worker_messages as wire
 from telephony.resting import Resting
-from telephony.worker_legs import CALLER, SEAT, Leg
+from telephony.worker_legs import CALLER, SEAT, AnyLeg
 from telephony.worker_parties import Parties
 from telephony.worker_sound import Board, Sounds
 
@@ -26,7 +26,7 @@ class Mixer:
         self._parties = parties
         self._sounds = Sounds(settings, file, resting)
         self._board = Board()
-        self._legs: dict[str, Leg | None] = {}
+        self._legs: dict[str, AnyLeg | None] = {}
         self._announcing = False
         self._seat_away = False
         self._held = False
@@ -68,10 +68,21 @@ class Mixer:
         self._seat_away = True
 
     def forget(self, end: str) -> None:
-        """This end's connections went with its port."""
-        self._board.forget(end)
+        """This end's connections went with its port; where that stays, they are undone."""
+        leg = self._legs.get(end)
+        if self._parties.stays(end) or (leg is not None and leg.port_stays):
+            self._board.part(end, self._media_of)
+        else:
+            self._board.forget(end)
 
-    def connect(self, caller: Leg | None, seat: Leg | None) -> None:
+    def forget_leg(self, leg: AnyLeg) -> None:
+        """The same, of whichever end this leg is."""
+        party = self._parties.of(leg)
+        ends = [party.party_id] if party is not None else []
+        for end in ends + [end for end, known in self._legs.items() if known is leg]:
+            self.forget(end)
+
+    def connect(self, caller: AnyLeg | None, seat: AnyLeg | None) -> None:
         """Connect who shall hear whom; what nobody hears stops playing."""
         self._legs = {CALLER: caller, SEAT: seat}
         wanted = mixing.wires(
@@ -112,7 +123,7 @@ class Mixer:
         return self._parties.media(name)
 
 
-def _hears(seat: Leg | None) -> bool:
+def _hears(seat: AnyLeg | None) -> bool:
     """A phone that we dial hears nothing before it answers; one that has dialled hears the exchange
     of the number.
     """

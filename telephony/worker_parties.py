@@ -1,8 +1,7 @@
 """The further parties of a call in a worker: a third person, a second seat, a supervisor who
-listens. Each is one leg, dialled from here.
+listens. Each is one leg, dialled from here or from an extension.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from dispatch.contracts.causes import NORMAL_CLEARING
 from telephony import mixing
 from telephony import worker_messages as wire
 from telephony.reasons import CLEARED, NO_ANSWER, NOT_ANSWERED, Cause
-from telephony.worker_legs import PARTY, Leg, LegEvent
-from telephony.worker_targets import Targets
+from telephony.worker_legs import PARTY, AnyLeg, LegEvent, here
+from telephony.worker_link import NO_WORKER
+from telephony.worker_room import Room
+from telephony.worker_targets import Target, Targets
 
 LET_GO = Cause(0, "let go", NORMAL_CLEARING)
 
@@ -24,7 +25,8 @@ class Party(msgspec.Struct, kw_only=True):
 
     party_id: str
     mode: str
-    leg: Leg
+    leg: AnyLeg
+    target: Target
     phone: str
     deadline_ms: int | None
     up: bool = False
@@ -32,22 +34,20 @@ class Party(msgspec.Struct, kw_only=True):
 
 
 class Parties:
-    """All of one call. `room` says whether one more leg can be; `file` names a leg's recording."""
+    """All of one call. `room` is where their legs go; `file` names a leg's recording."""
 
     def __init__(
         self,
         *,
         call_ref: str,
-        account: pj.Account,
-        events: deque[LegEvent],
+        room: Room,
         targets: Targets,
         tell: Callable[[wire.FromWorker], None],
         now_ms: Callable[[], int],
         file: Callable[[], Path],
     ) -> None:
         self._call_ref = call_ref
-        self._account = account
-        self._events = events
+        self._room = room
         self._targets = targets
         self._tell = tell
         self._now_ms = now_ms
@@ -58,10 +58,10 @@ class Parties:
     def __len__(self) -> int:
         return len(self._parties)
 
-    def owns(self, leg: Leg) -> bool:
+    def owns(self, leg: AnyLeg) -> bool:
         return self.of(leg) is not None
 
-    def of(self, leg: Leg) -> Party | None:
+    def of(self, leg: AnyLeg) -> Party | None:
         """The party whose leg this is."""
         return next((party for party in self._parties.values() if party.leg is leg), None)
 
@@ -86,23 +86,28 @@ class Parties:
         party = self._parties.get(party_id)
         return party.leg.media if party is not None else None
 
-    def leg(self, party_id: str) -> Leg | None:
+    def stays(self, party_id: str) -> bool:
+        """Whether this party's port in the bridge outlives its leg."""
+        party = self._parties.get(party_id)
+        return party is not None and party.leg.port_stays
+
+    def leg(self, party_id: str) -> AnyLeg | None:
         party = self._parties.get(party_id)
         return party.leg if party is not None and not party.leaving else None
 
     # ---- orders
 
-    def add(self, order: wire.AddParty, caller_number: str, *, room: bool) -> None:
-        """Dial; the same party a second time is nothing."""
+    def add(self, order: wire.AddParty, caller_number: str, *, beside: int) -> None:
+        """Dial; the same party a second time is nothing. `beside`: legs here of no party."""
         if order.party_id in self._parties:
-            return
-        if not room:
-            self._gone(order.party_id, Cause(486, "four legs are up"))
             return
         if not order.phone and not order.number:
             self._gone(order.party_id, Cause(404, "the seat has no phone"))
             return
-        leg = Leg(self._account, self._events, PARTY)
+        leg = self._room.leg(PARTY, beside + self._here())
+        if leg is None:
+            self._gone(order.party_id, Cause(486, "no room for one more leg"))
+            return
         if order.phone:
             target = self._targets.seat("", order.phone, caller=caller_number)
         else:
@@ -114,9 +119,13 @@ class Parties:
             party_id=order.party_id,
             mode=order.mode,
             leg=leg,
+            target=target,
             phone=order.phone,
             deadline_ms=self._now_ms() + round(target.limit_s * 1000),
         )
+
+    def _here(self) -> int:
+        return here(*(party.leg for party in self._parties.values()))
 
     def set_mode(self, party_id: str, mode: str) -> None:
         """Who hears this party from now on. One that nobody hears is not recorded either."""
@@ -153,7 +162,7 @@ class Parties:
             if party.leaving:
                 party.leg.end(why=CLEARED if party.up else NOT_ANSWERED)
 
-    def promote(self, party_id: str) -> tuple[Leg, str] | None:
+    def promote(self, party_id: str) -> tuple[AnyLeg, str] | None:
         """Take a party that is up out of here, with its phone: it becomes the seat's side."""
         party = self._parties.get(party_id)
         if party is None or not party.up or party.leaving:
@@ -182,6 +191,18 @@ class Parties:
             wire.PartyUp(at_ms=self._now_ms(), call_ref=self._call_ref, party_id=party.party_id)
         )
 
+    def on_unreached(self, party: Party, *, beside: int) -> None:
+        """There is no extension: the last place here, if it is free."""
+        leg = None if party.leaving else self._room.last(PARTY, beside + self._here())
+        sip_code, fault = 503, NO_WORKER
+        if leg is not None:
+            party.leg = leg
+            sip_code, fault = 500, self._targets.dial(leg, party.target)
+        if fault:
+            del self._parties[party.party_id]
+            if not party.leaving:
+                self._gone(party.party_id, Cause(sip_code, fault))
+
     def on_gone(self, party: Party, event: LegEvent) -> None:
         del self._parties[party.party_id]
         if not party.leaving:
@@ -198,7 +219,7 @@ class Parties:
             self.drop(party_id, Cause(408, "no answer", NO_ANSWER))
         return bool(late)
 
-    def recorded(self) -> list[Leg]:
+    def recorded(self) -> list[AnyLeg]:
         """Whose sound is to be written."""
         return [p.leg for p in self._parties.values() if _recorded(p) and not p.leaving]
 

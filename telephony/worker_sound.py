@@ -160,6 +160,10 @@ class Board:
                 self._try(start.startTransmit, source, end)
                 self._up.add((source, sink))
 
+    def part(self, name: str, media_of: Callable[[str, bool], pj.AudioMedia | None]) -> None:
+        """Disconnect this end from all others."""
+        self.apply(frozenset(pair for pair in self._up if name not in pair), media_of)
+
     def forget(self, name: str) -> None:
         """This end is gone, or has new media: its connections went with the old."""
         self._up = {pair for pair in self._up if name not in pair}

@@ -10,7 +10,7 @@ import msgspec
 import pjsua2 as pj
 
 from telephony import worker_messages as wire
-from telephony.worker_legs import Leg
+from telephony.worker_legs import AnyLeg
 
 AUTO_ANSWER = {
     "Call-Info": "<sip:dispatch120>;answer-after=0",
@@ -95,7 +95,7 @@ class Targets:
             limit_s=self._settings.place_answer_timeout_s,
         )
 
-    def dial(self, leg: Leg, target: Target) -> str:
+    def dial(self, leg: AnyLeg, target: Target) -> str:
         """Start a leg to it; what went wrong, or empty."""
         try:
             local_uri = f"<sip:{target.shown}@{self._settings.sip_host}>"

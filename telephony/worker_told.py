@@ -7,7 +7,7 @@ from pathlib import Path
 from telephony import worker_messages as wire
 from telephony.leg_names import leg_name, sealed
 from telephony.reasons import Cause
-from telephony.worker_legs import Leg
+from telephony.worker_legs import AnyLeg
 
 CLOSE_MS_MAX = 1000
 AGAIN_MS = 1000
@@ -29,6 +29,9 @@ class Told:
 
     def waits(self) -> None:
         self._tell(wire.Waits(call_ref=self._ref))
+
+    def wants_extension(self) -> None:
+        self._tell(wire.WantsExtension(call_ref=self._ref))
 
     def joined(self, seat_id: str, *, placed: bool, by_group: bool) -> None:
         self._tell(
@@ -139,7 +142,7 @@ class LegFiles:
         self._files.append(self._folder / name)
         return self._files[-1]
 
-    def again(self, *legs: Leg | None) -> bool:
+    def again(self, *legs: AnyLeg | None) -> bool:
         """Once a second, begin what could not be begun: the disk may have room again. Whether it
         was time.
         """

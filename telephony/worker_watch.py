@@ -7,7 +7,7 @@ is asked soon. A caller is asked late, and twice: whoever is taken for gone is h
 """
 
 from telephony import worker_messages as wire
-from telephony.worker_legs import Leg
+from telephony.worker_legs import AnyLeg
 
 LOOK_EVERY_MS = 500
 GONE_CODES = (404, 408, 410, 477, 480, 481, 503)
@@ -37,13 +37,13 @@ class LegWatch:
         self._codes = codes
         self._asks = asks
         self._unanswered = 0
-        self._leg: Leg | None = None
+        self._leg: AnyLeg | None = None
         self._packets = 0
         self._heard_ms = 0
         self._looked_ms = 0
         self._asked = False
 
-    def look(self, leg: Leg | None, now_ms: int) -> None:
+    def look(self, leg: AnyLeg | None, now_ms: int) -> None:
         """Ask the phone if it has been silent for too long. Cheap: looks twice a second."""
         if leg is not self._leg:
             self._leg, self._packets, self._heard_ms, self._asked = leg, -1, now_ms, False
@@ -56,7 +56,7 @@ class LegWatch:
         elif not self._asked and now_ms - self._heard_ms >= self._silent_ms:
             self._asked = leg.ask()
 
-    def gone(self, leg: Leg, sip_code: int, now_ms: int) -> bool:
+    def gone(self, leg: AnyLeg, sip_code: int, now_ms: int) -> bool:
         """What the answer to the question means; any answer of a phone is a sign of life."""
         if leg is not self._leg or not self._asked:
             return False
@@ -78,7 +78,7 @@ class CallWatch:
         )
         self._sound_by_ms = 0
 
-    def look(self, seat: Leg | None, caller: Leg | None, now_ms: int) -> bool:
+    def look(self, seat: AnyLeg | None, caller: AnyLeg | None, now_ms: int) -> bool:
         """Ask whoever is silent. False when the caller, who was answered, has no sound at all."""
         self._seat.look(seat, now_ms)
         here = caller if caller is not None and caller.confirmed else None
@@ -87,6 +87,6 @@ class CallWatch:
             self._sound_by_ms = now_ms + SOUNDLESS_MS
         return now_ms < self._sound_by_ms
 
-    def gone(self, leg: Leg, sip_code: int, now_ms: int) -> bool:
+    def gone(self, leg: AnyLeg, sip_code: int, now_ms: int) -> bool:
         """What the answer to a question means, whomever it was asked."""
         return self._seat.gone(leg, sip_code, now_ms) or self._caller.gone(leg, sip_code, now_ms)

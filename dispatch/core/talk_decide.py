@@ -15,8 +15,8 @@ from dispatch.core.seats import begin_after_call, check_idle, open_seat
 from dispatch.core.state import Call, Party, Seat, State
 from dispatch.core.talk import listener_at, party_of
 
-LEGS_MAX = 4
-"""As many as a gateway's worker holds: caller, seat, and two further parties."""
+LEGS_MAX = 8
+"""As many as a gateway's linked workers hold: caller, seat, and six further parties."""
 METRONOME_PER_MIN_MIN = 100
 """Chest compressions, 100 to 120 a minute: docs/sources.md."""
 READY = (SeatState.FREE, SeatState.AFTER_CALL)
@@ -131,7 +131,9 @@ def _dialable(number: str) -> str:
 
 def _room(call: Call) -> None:
     if 2 + len(call.parties) >= LEGS_MAX:
-        raise CommandRefused("call_full", field="call_id", detail="a call holds four at most")
+        raise CommandRefused(
+            "call_full", field="call_id", detail=f"a call holds {LEGS_MAX} at most"
+        )
 
 
 def _dial(

@@ -137,16 +137,17 @@ class Agent:
         """Somebody calls."""
         self._incoming += 1
         name = f"in{self._incoming}"
-        call = _Call(self, account, name, self._settings.play, call_id)
-        self._calls[name] = call
         head = message.partition("\r\n\r\n")[0]
         reference = CALL_REF.search(head)
         caller = USER.search(head[head.lower().find("\r\nfrom:") :])
-        called = USER.search(head)
+        found = USER.search(head)
+        called = found.group(1) if found else user
+        play = self._settings.plays.get(called, self._settings.play)
+        call = self._calls[name] = _Call(self, account, name, play, call_id)
         self.tell(
             say.Incoming(
                 call=name,
-                called=called.group(1) if called else user,
+                called=called,
                 caller=caller.group(1) if caller else "",
                 call_ref=reference.group(1) if reference else "",
                 auto_answer="answer-after=0" in head,

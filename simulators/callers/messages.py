@@ -20,7 +20,9 @@ class Register(Line, frozen=True, tag="register"):
 
 
 class Dial(Line, frozen=True, tag="dial"):
-    """Call `to` (a SIP URI) as `number`. `play` is a WAV file, `tone:<Hz>` or empty for silence."""
+    """Call `to` (a SIP URI) as `number`. `play` is a WAV file, `tone:<Hz>` (also with an amplitude,
+    `tone:<Hz>@<of 32,767>`) or empty for silence.
+    """
 
     call: str
     to: str
@@ -165,6 +167,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     rtp_ports: int = 20
     play: str = ""
     """What is played to callers of this agent."""
+    plays: dict[str, str] = {}
+    """The same, for those who call these numbers."""
     answer: bool = True
     record: str = ""
     """A folder: what each call hears is written to `<call>.wav` in it."""

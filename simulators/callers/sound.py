@@ -11,23 +11,24 @@ TONE_AMPLITUDE = 8000
 
 
 def sound_file(play: str, folder: Path) -> Path | None:
-    """The WAV file for `play`: `tone:<Hz>`, a path, a shipped clip's name, or empty for none."""
+    """The WAV file for `play`: `tone:<Hz>[@<amplitude>]`, a path, a shipped clip's name; None for
+    an empty one.
+    """
     if not play:
         return None
     if play.startswith("tone:"):
-        return tone_file(int(play.removeprefix("tone:")), folder)
+        hz, _, amplitude = play.removeprefix("tone:").partition("@")
+        return tone_file(int(hz), folder, int(amplitude or TONE_AMPLITUDE))
     clip = VOICES / f"{play}.wav"
     return clip if clip.exists() else Path(play)
 
 
-def tone_file(hz: int, folder: Path) -> Path:
+def tone_file(hz: int, folder: Path, amplitude: int = TONE_AMPLITUDE) -> Path:
     """One second of a sine, whole periods, so that it loops without a click."""
-    path = folder / f"tone-{hz}.wav"
+    path = folder / f"tone-{hz}-{amplitude}.wav"
     if path.exists():
         return path
-    wave_of = [
-        round(TONE_AMPLITUDE * math.sin(2 * math.pi * hz * i / RATE_HZ)) for i in range(RATE_HZ)
-    ]
+    wave_of = [round(amplitude * math.sin(2 * math.pi * hz * i / RATE_HZ)) for i in range(RATE_HZ)]
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)

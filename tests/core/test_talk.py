@@ -109,11 +109,13 @@ def test_a_third_person_joins_and_leaves_with_the_cause() -> None:
     assert call_of(story, call_id).parties == ()
 
 
-def test_a_call_holds_four_and_a_seat_in_it_is_not_rung() -> None:
+def test_a_call_holds_eight_and_a_seat_in_it_is_not_rung() -> None:
     story, call_id = talking()
     story.do(cmd.AddParty(call_id=call_id, number="119"))
     story.do(cmd.AddParty(call_id=call_id, seat_id=OTHER_SEAT))
-    assert refusal(story, cmd.AddParty(call_id=call_id, number="122")) == "call_full"
+    for number in ("110", "122", "02066668888", "13900001111"):
+        story.do(cmd.AddParty(call_id=call_id, number=number))
+    assert refusal(story, cmd.AddParty(call_id=call_id, number="12328")) == "call_full"
     assert story.state.seats[OTHER_SEAT].state is SeatState.TALKING
     second = story.ring("r2", "2")
     assert call_of(story, second).state is CallState.QUEUED

@@ -209,7 +209,7 @@ async def ended(one: Gateway) -> None:
 
 @contextlib.asynccontextmanager
 async def seat(
-    one: Gateway, user: str = "8001", tone: int = 1000, record: str = ""
+    one: Gateway, user: str = "8001", tone: int | str = 1000, record: str = ""
 ) -> AsyncIterator[AgentProcess]:
     password = f"p{user[-1]}"
     async with AgentProcess(say.AgentSettings(play=f"tone:{tone}", record=record)) as phone:

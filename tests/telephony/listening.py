@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dispatch.contracts import gateway as gw
 from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
+from simulators.callers.sound import TONE_AMPLITUDE
 from tests.telephony.harness import Core, Gateway, connected, dial, gateway, loudness, seat
 
 CALLER_HZ, SEAT_HZ, GUEST_HZ, OTHER_HZ = 440, 1000, 1300, 700
@@ -89,19 +90,21 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def talking(folder: Path) -> AsyncIterator[Talk]:
+async def talking(
+    folder: Path, amplitude: int = TONE_AMPLITUDE, **overrides: object
+) -> AsyncIterator[Talk]:
     """A gateway with a joined call. What both heard is whole on disk when this is left:
     caller/a.wav and seat/in1.wav.
     """
     for name in ("caller", "seat"):
         (folder / name).mkdir(exist_ok=True)
     async with (
-        gateway() as one,
+        gateway(**overrides) as one,
         connected(one.settings) as core,
-        seat(one, tone=SEAT_HZ, record=str(folder / "seat")) as phone,
+        seat(one, tone=f"{SEAT_HZ}@{amplitude}", record=str(folder / "seat")) as phone,
         AgentProcess(say.AgentSettings(record=str(folder / "caller"))) as caller,
     ):
-        await dial(one, caller, play=f"tone:{CALLER_HZ}")
+        await dial(one, caller, play=f"tone:{CALLER_HZ}@{amplitude}")
         offered = await core.expect(gw.Offered)
         await core.bridge(offered.call_ref)
         await core.expect(gw.Connected)

@@ -171,7 +171,7 @@ async def test_a_conference_of_four_and_a_fifth_is_refused_with_its_reason(tmp_p
         await talk.order(gw.OrderAddParty, party_id="3", phone="8003")
         refused = await talk.core.expect(gw.PartyGone)
         assert (refused.party_id, refused.sip_code) == ("3", 486)
-        assert refused.reason == "four legs are up"
+        assert refused.reason == "no room for one more leg"
         await asyncio.sleep(SAY_S)
         await talk.order(gw.OrderDropParty, party_id="2")
         await talk.core.expect(gw.PartyGone, lambda report: report.party_id == "2")
