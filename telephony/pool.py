@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import socket
 import sys
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class WorkerSlot:
             gateway_id=settings.gateway_id,
             sip_host=front.internal_host,
             sip_port=pool.sip_port_base + index,
+            link_user=f"link-{secrets.token_hex(8)}",
             rtp_host=settings.rtp_host,
             rtp_port=pool.rtp_port_base + index * RTP_PORTS_A_WORKER,
             rtp_ports=RTP_PORTS_A_WORKER,
@@ -127,7 +129,7 @@ class Pool:
     def link_uri(self, name: str) -> str:
         """Where a worker listens for the one that it is lent to."""
         settings = self.slots[name].settings
-        return f"sip:link@{settings.sip_host}:{settings.sip_port}"
+        return f"sip:{settings.link_user}@{settings.sip_host}:{settings.sip_port}"
 
     def able(self, name: str) -> bool:
         """Whether this worker listens and stays."""

@@ -26,7 +26,7 @@ from telephony.worker_by_hand import FINAL_HEADER
 from telephony.worker_call import EmergencyCall
 from telephony.worker_extension import Extension
 from telephony.worker_legs import CALLER, SEAT, AnyLeg, Leg, LegEvent
-from telephony.worker_link import USER, LinkAccount, LinkLeg, Stack, token_of
+from telephony.worker_link import LinkAccount, LinkLeg, Stack, token_of
 from telephony.worker_orphan import Alone
 from telephony.worker_room import LEGS_MAX
 
@@ -167,13 +167,14 @@ class Worker:
         account = pj.AccountConfig()
         account.idUri = f"sip:120@{settings.sip_host}"
         account.regConfig.registerOnAdd = False
+        account.priority = 1  # every INVITE is for this one that does not name the other
         media = account.mediaConfig.transportConfig
         media.port, media.portRange = settings.rtp_port, settings.rtp_ports - 1
         media.boundAddress = ""
         media.publicAddress = settings.rtp_host
         self._account = _Account(self)
         self._account.create(account)
-        account.idUri = f"sip:{USER}@{settings.sip_host}"
+        account.idUri, account.priority = f"sip:{settings.link_user}@{settings.sip_host}", 0
         media.port = media.portRange = 0  # any: both ends are on this machine
         media.boundAddress = media.publicAddress = settings.sip_host
         self._link_account = LinkAccount(self.linked)

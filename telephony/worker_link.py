@@ -18,7 +18,6 @@ from telephony.reasons import CLEARED, FAILED
 from telephony.worker_legs import LegEvent, with_headers
 from telephony.worker_recorder import Recorded
 
-USER = "link"
 SHOWN_IN = "X-Link"
 TOKEN_OF = re.compile(rf"^{SHOWN_IN}:[ \t]*(\S{{1,64}})", re.IGNORECASE | re.MULTILINE)
 GONE = "the extension is gone"
@@ -141,7 +140,7 @@ def _with_channels() -> pj.CallOpParam:
 
 
 class LinkAccount(pj.Account):  # type: ignore[misc]  # PJSUA2 ships no types
-    """Where an owner calls: never Kamailio, which calls `120` only."""
+    """Where an owner calls; its user is a secret of the gateway's."""
 
     def __init__(self, linked: Callable[[int, str], None]) -> None:
         super().__init__()

@@ -379,6 +379,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_id: str
     sip_host: str
     sip_port: int
+    link_user: str
+    """The SIP user that another worker calls whose extension this one is."""
     rtp_host: str
     rtp_port: int
     rtp_ports: int

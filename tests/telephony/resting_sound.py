@@ -47,8 +47,8 @@ def announcement(path: Path) -> str:
 def main(folder: Path) -> None:
     library = endpoint()
     settings = WorkerSettings(
-        name="w", gateway_id="g", sip_host="127.0.0.1", sip_port=0, rtp_host="127.0.0.1",
-        rtp_port=0, rtp_ports=2, kamailio="", live_dir=str(folder),
+        name="w", gateway_id="g", sip_host="127.0.0.1", sip_port=0, link_user="",
+        rtp_host="127.0.0.1", rtp_port=0, rtp_ports=2, kamailio="", live_dir=str(folder),
         announcement=announcement(folder / "a.wav"), music="", places=str(folder),
         seat_answer_timeout_s=1, seat_silent_s=1, caller_silent_s=1, place_answer_timeout_s=1,
     )  # fmt: skip

@@ -23,6 +23,7 @@ from telephony.kamailio import KamailioControl
 from telephony.resting import Resting
 from telephony.settings import GatewaySettings
 from telephony.worker_call import EmergencyCall
+from telephony.worker_link import Stack
 from telephony.worker_messages import WorkerSettings
 from tests.ports import free_ports
 from tests.telephony.harness import left_behind, until
@@ -141,19 +142,17 @@ async def nothing_stays(
 def test_a_call_is_gone_as_soon_as_its_worker_drops_it(tmp_path: Path) -> None:
     """A worker collects no garbage while it talks: what led back to a call would keep it."""
     chosen = WorkerSettings(
-        name="worker-0", gateway_id="t", sip_host="127.0.0.1", sip_port=1, rtp_host="127.0.0.1",
-        rtp_port=2, rtp_ports=8, kamailio="127.0.0.1:3", live_dir=str(tmp_path), announcement="",
-        music="", places="", seat_answer_timeout_s=1, seat_silent_s=1, caller_silent_s=1,
-        place_answer_timeout_s=1,
+        name="worker-0", gateway_id="t", sip_host="127.0.0.1", sip_port=1, link_user="",
+        rtp_host="127.0.0.1", rtp_port=2, rtp_ports=8, kamailio="127.0.0.1:3",
+        live_dir=str(tmp_path), announcement="", music="", places="", seat_answer_timeout_s=1,
+        seat_silent_s=1, caller_silent_s=1, place_answer_timeout_s=1,
     )  # fmt: skip
     call: EmergencyCall | None = EmergencyCall(
         call_ref="R1",
-        account=pj.Account(),
-        events=deque(),
+        stack=Stack(pj.Account(), pj.Account(), deque(), [], lambda: 0),
         settings=chosen,
         resting=Resting(),
         tell=lambda _: None,
-        now_ms=lambda: 0,
     )
     dropped = weakref.ref(call)
     gc.disable()

@@ -54,6 +54,7 @@ async def worker(folder: Path, others: AgentProcess) -> AsyncIterator[tuple[Lone
         gateway_id="g1",
         sip_host="127.0.0.1",
         sip_port=port,
+        link_user="link-1",
         rtp_host="127.0.0.1",
         rtp_port=free_ports(20),
         rtp_ports=20,
@@ -157,3 +158,25 @@ async def test_a_disk_that_takes_no_recording_costs_no_call(tmp_path: Path) -> N
     sound = {leg.side: read_leg(leg.path) for leg in legs_in(live)}
     assert loudness(sound["caller"][-4000:], CALLER_HZ) > LOUD
     assert loudness(sound["seat"][-4000:], SEAT_HZ) > LOUD
+
+
+async def test_a_worker_links_with_nobody_who_does_not_know_the_token(tmp_path: Path) -> None:
+    async with (
+        AgentProcess(say.AgentSettings()) as others,
+        AgentProcess(say.AgentSettings()) as caller,
+        worker(tmp_path, others) as (lone, uri),
+    ):
+        lone.tell(wire.Lend(call_ref="R1", token="t1"))
+        assert (await lone.expect(wire.Lent)).free
+        await caller.send(say.Dial(call="a", to=uri.replace("120@", "link-1@"), number="1"))
+        assert (await caller.expect(say.Disconnected)).sip_code == 486
+        await caller.send(say.Dial(call="b", to=uri, number="1"))  # lent: no worker for a caller
+        refused = await caller.expect(say.Disconnected, lambda line: line.call == "b")
+        assert refused.sip_code == 486
+        lone.tell(wire.Lend(call_ref="R2", token="t2"))
+        assert not (await lone.expect(wire.Lent)).free
+        lone.tell(wire.Recall(call_ref="R1"))
+        await lone.expect(wire.Returned)
+        # Whatever else is dialled is a call like any other.
+        await caller.send(say.Dial(call="c", to=uri.replace("120@", "link@"), number="2"))
+        assert (await lone.expect(wire.Invited)).called == "link"
