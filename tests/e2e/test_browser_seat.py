@@ -63,6 +63,18 @@ async def hears_the_caller(seat: BrowserSeat) -> None:
     raise AssertionError(f"the caller is not heard: {found:.2f}")
 
 
+async def hears_nothing(seat: BrowserSeat) -> None:
+    """For a second, within some tries: what was on its way is played out first."""
+    heard = 0.0
+    for _ in range(LISTENS_MAX):
+        later = (await seat.hears())[RATE_HZ:]
+        assert len(later) > RATE_HZ // 2
+        heard = loudness(later)
+        if heard < 50:
+            return
+    raise AssertionError(f"the headset is not silent: {heard:.0f}")
+
+
 def channels(machine: Machine, stored: ev.RecordingStored) -> tuple[Samples, Samples]:
     with wave.open(str(machine.settings.recordings_path / stored.path)) as sound:
         assert (sound.getnchannels(), sound.getframerate()) == (2, RATE_HZ)
@@ -104,7 +116,7 @@ async def test_caller_and_call_taker_talk_and_both_are_recorded(
         unmuted = await recorded(machine, ev.SeatMuted, lambda body: not body.muted)
         await page.keyboard.press("F3")
         await recorded(machine, ev.CallHeld)
-        assert loudness((await seat.hears(2000))[RATE_HZ:]) < 50
+        await hears_nothing(seat)
         await page.keyboard.press("F3")
         await recorded(machine, ev.CallResumed)
         await hears_the_caller(seat)
@@ -124,7 +136,7 @@ async def test_caller_and_call_taker_talk_and_both_are_recorded(
     begin, end = (
         (at_ms - stored.started_at_ms) * RATE_HZ // 1000 for at_ms in (muted.at_ms, unmuted.at_ms)
     )
-    quiet = right[begin + RATE_HZ // 2 : end]
+    quiet = right[begin + RATE_HZ : end]
     assert len(quiet) > RATE_HZ
     assert loudness(quiet) < 30 < loudness(right[:begin])
 
