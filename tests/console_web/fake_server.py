@@ -317,7 +317,7 @@ async def serve(centre: FakeCentre, deps: WebDeps, host: str, port: int, half: H
         beating.cancel()
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--other", default="", help="the other machine's origin: be one of a pair")
@@ -328,7 +328,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the journal here, across kills")
     parser.add_argument("--static", type=Path, default=STATIC_FOLDER)
     parser.add_argument("--busy", action="store_true")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     region = load_region(chosen.region) if chosen.region else None
     known = region.register if region else None
     centre = FakeCentre(units=chosen.units, known=known, folder=chosen.folder)

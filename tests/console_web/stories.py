@@ -3,6 +3,7 @@
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -224,7 +225,7 @@ STORIES = {
 }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Serve a centre as a process of its own: its journal survives being killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
@@ -232,7 +233,7 @@ def main() -> None:
     parser.add_argument("--static", type=Path, default=STATIC_FOLDER)
     parser.add_argument("--map", type=Path)
     parser.add_argument("--story", choices=sorted(STORIES), default="none")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     chosen.folder.mkdir(parents=True, exist_ok=True)
     centre = Centre(chosen.folder, journal_file=chosen.folder / "journal.jsonl")
     if len(centre.records) <= 2:

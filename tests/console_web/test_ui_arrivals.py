@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.console_web.real_centre import PASSWORD
-from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
+from tests.console_web.ui_kit import Served, Session, axe_violations, chromium
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +24,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     process.stop()
 
 
+@pytest.fixture(scope="module")
+def clerk(browser: Browser, served: Served) -> Session:
+    return Session(browser, served.base, "ed2", PASSWORD)
+
+
 @pytest.fixture
-def board(browser: Browser, served: Served) -> Iterator[Page]:
-    page = sign_in(browser, served.base, "ed2", PASSWORD)
-    expect(page.locator("li.row")).to_have_count(6)
-    yield page
-    page.context.close()
+def board(clerk: Session) -> Iterator[Page]:
+    with clerk.page() as page:
+        expect(page.locator("li.row")).to_have_count(6)
+        yield page
 
 
 def test_rows_stand_by_eta_with_arrows_and_the_green_channel(board: Page) -> None:
@@ -86,12 +90,9 @@ def test_a_board_that_has_heard_nothing_does_not_say_that_nobody_comes(board: Pa
 
 def test_a_dead_server_is_seen_and_the_board_comes_back(board: Page, served: Served) -> None:
     assert axe_violations(board) == []
-    port = served.port
     served.kill()
     expect(board.locator(".cut")).to_be_visible(timeout=15_000)
     expect(board.locator("li.row")).to_have_count(6)
-    arguments = [str(item) for item in served.process.args]  # type: ignore[union-attr]
-    again = Served("tests.console_web.stories", *arguments[5 + 2 :], port=port)
-    served.process = again.process
+    served.again()
     expect(board.locator(".connected")).to_be_visible(timeout=20_000)
     expect(board.locator("li.row")).to_have_count(6)

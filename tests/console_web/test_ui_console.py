@@ -2,7 +2,6 @@
 what holds Enter back, undo, coming back after the server died, no accessibility violations.
 """
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.console_web.ui_kit import (
     Served,
+    Session,
     answered,
     axe_violations,
     chromium,
@@ -54,16 +54,17 @@ def server(process: Served) -> Served:
     return process
 
 
+@pytest.fixture(scope="module")
+def call_taker(browser: Browser, process: Served) -> Session:
+    return Session(browser, process.base, "seat1", "demo-seat1")
+
+
 @pytest.fixture
-def console(browser: Browser, server: Served) -> Iterator[Page]:
-    page = sign_in(browser, server.base, "seat1", "demo-seat1")
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.click("text=签到上席")
-    expect(page.locator(".seat.free")).to_be_visible()
-    yield page
-    page.close()
-    assert faults == []
+def console(call_taker: Session, server: Served) -> Iterator[Page]:
+    with call_taker.page() as page:
+        page.click("text=签到上席")
+        expect(page.locator(".seat.free")).to_be_visible()
+        yield page
 
 
 def ring(console: Page, server: Served, **call: object) -> None:
@@ -387,8 +388,7 @@ def test_no_accessibility_violations(browser: Browser, server: Served, theme: st
 def test_the_console_comes_back_by_itself_after_the_server_was_killed(
     browser: Browser, tmp_path: Path
 ) -> None:
-    arguments = (SERVER, "--folder", str(tmp_path))
-    server = Served(*arguments)
+    server = Served(SERVER, "--folder", str(tmp_path))
     page = sign_in(browser, server.base, "seat1", "demo-seat1")
     hellos: list[str] = []
     page.on(
@@ -398,29 +398,28 @@ def test_the_console_comes_back_by_itself_after_the_server_was_killed(
     expect(page.locator(".seat.free")).to_be_visible()
     server.kill()
     expect(page.locator(".link")).to_contain_text("重连中")
-    again = Served(*arguments, port=server.port)
+    server.again()
     try:
         expect(page.locator(".link.connected")).to_be_visible(timeout=15_000)
         expect(page.locator(".seat.free")).to_be_visible()
-        again.post("/fake/ring")
+        server.post("/fake/ring")
         expect(page.locator(".pop.ringing")).to_be_visible()
         assert '"last_seq":0' not in hellos[-1]
     finally:
         page.close()
-        again.stop()
+        server.stop()
 
 
 def test_a_frozen_server_is_told_on_the_screen(browser: Browser, tmp_path: Path) -> None:
     server = Served(SERVER, "--folder", str(tmp_path))
     try:
         page = sign_in(browser, server.base, "seat1", "demo-seat1")
-        server.process.send_signal(signal.SIGSTOP)
+        server.freeze()
         expect(page.locator(".link.reconnecting")).to_be_visible(timeout=20_000)
-        server.process.send_signal(signal.SIGCONT)
+        server.thaw()
         expect(page.locator(".link.connected")).to_be_visible(timeout=20_000)
         page.close()
     finally:
-        server.process.send_signal(signal.SIGCONT)
         server.stop()
 
 

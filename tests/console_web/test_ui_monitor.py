@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in
+from tests.console_web.ui_kit import Served, Session, axe_violations, chromium, sign_in
 
 
 @pytest.fixture(scope="module")
@@ -31,24 +31,29 @@ def server(process: Served) -> Served:
     return process
 
 
-@pytest.fixture
-def seat(browser: Browser, server: Served) -> Iterator[Page]:
-    page = sign_in(browser, server.base, "seat1", "demo-seat1")
-    page.click("text=签到上席")
-    expect(page.locator(".seat.free")).to_be_visible()
-    yield page
-    page.close()
+@pytest.fixture(scope="module")
+def call_taker(browser: Browser, process: Served) -> Session:
+    return Session(browser, process.base, "seat1", "demo-seat1")
+
+
+@pytest.fixture(scope="module")
+def supervisor(browser: Browser, process: Served) -> Session:
+    return Session(browser, process.base, "chief", "demo-chief")
 
 
 @pytest.fixture
-def monitor(browser: Browser, server: Served) -> Iterator[Page]:
-    page = sign_in(browser, server.base, "chief", "demo-chief")
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    expect(page.get_by_role("heading", name="值班看板")).to_be_visible()  # where a supervisor lands
-    yield page
-    page.context.close()
-    assert faults == []
+def seat(call_taker: Session, server: Served) -> Iterator[Page]:
+    with call_taker.page() as page:
+        page.click("text=签到上席")
+        expect(page.locator(".seat.free")).to_be_visible()
+        yield page
+
+
+@pytest.fixture
+def monitor(supervisor: Session, server: Served) -> Iterator[Page]:
+    with supervisor.page() as page:  # where a supervisor lands
+        expect(page.get_by_role("heading", name="值班看板")).to_be_visible()
+        yield page
 
 
 def talk(seat: Page, server: Served) -> object:

@@ -3,7 +3,6 @@ frozen; every screen goes on at the other, no click is lost and none is done twi
 """
 
 import json
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from tests.console_web.ui_kit import Served, axe_violations, chromium, sign_in, until
+from tests.console_web.ui_kit import Served, answered, axe_violations, chromium, sign_in, until
 from tests.ports import free_port
 
 SERVER = "tests.console_web.fake_server"
@@ -51,7 +50,6 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         raise
     yield Pair(a, b)
     for server in (a, b):
-        server.process.send_signal(signal.SIGCONT)
         server.stop()
 
 
@@ -88,6 +86,7 @@ def test_a_killed_machine_costs_no_click(browser: Browser, pair: Pair) -> None:
     page.on("websocket", lambda line: line.on("framesent", lambda sent: hellos.append(str(sent))))
     write_note(page, "三楼")
     expect(page.locator(".notes li")).to_have_count(1)
+    answered(page)
 
     pair.kill_a()
     cut = page.locator("[data-test=cut]")
@@ -142,7 +141,7 @@ def test_a_frozen_machine_is_left_and_not_believed_when_it_wakes(
 ) -> None:
     desk = console(browser, pair)
     pages = [desk, *(opened(browser, pair, user) for user in ("crew1", "ed1", "chief"))]
-    pair.a.process.send_signal(signal.SIGSTOP)
+    pair.a.freeze()
     pair.take_over()
     at_b(desk)
     write_note(desk, "三楼")
@@ -153,7 +152,7 @@ def test_a_frozen_machine_is_left_and_not_believed_when_it_wakes(
     lines: list[str] = []
     for page in pages:
         page.on("websocket", lambda line: lines.append(line.url))
-    pair.a.process.send_signal(signal.SIGCONT)  # it still believes that it writes, in its old epoch
+    pair.a.thaw()  # it still believes that it writes, in its old epoch
     pair.b.kill()
     for page in pages:
         cut = page.locator("[data-test=cut]")

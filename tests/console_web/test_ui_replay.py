@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.console_web.real_centre import PASSWORD
 from tests.console_web.stories import number_of
-from tests.console_web.ui_kit import ARGS, CHROMIUM, Served, axe_violations, sign_in, until
+from tests.console_web.ui_kit import ARGS, CHROMIUM, Served, Session, axe_violations, sign_in, until
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,24 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     process.stop()
 
 
+@pytest.fixture(scope="module")
+def supervisor(browser: Browser, served: Served) -> Session:
+    return Session(browser, served.base, "chief", PASSWORD)
+
+
 @pytest.fixture
-def replay(browser: Browser, served: Served) -> Iterator[Page]:
-    page = sign_in(browser, served.base, "chief", PASSWORD)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.goto(f"{served.base}/replay.html")
-    page.fill("[data-test=search]", "人民东路 胸痛")
-    page.locator("[data-test=pick]").first.click()
-    expect(page.locator("[data-test=lanes]")).to_be_visible()
-    yield page
-    page.context.close()
-    assert faults == []
+def found(supervisor: Session, served: Served) -> Iterator[Page]:
+    """The incident is searched for, and not yet chosen."""
+    with supervisor.page(f"{served.base}/replay.html") as page:
+        page.fill("[data-test=search]", "人民东路 胸痛")
+        yield page
+
+
+@pytest.fixture
+def replay(found: Page) -> Page:
+    found.locator("[data-test=pick]").first.click()
+    expect(found.locator("[data-test=lanes]")).to_be_visible()
+    return found
 
 
 def head_s(page: Page) -> int:
@@ -180,18 +186,15 @@ def test_what_became_of_a_recording_is_told(
         sounding = page.locator("[data-test=sounding]")
         expect(sounding).to_have_count(1 if fate in {"whole", "broken_off"} else 0)
         page.keyboard.press("Space")
-        assert axe_violations(page) == []
+        assert axe_violations(page, "[data-test=recordings]") == []
         page.keyboard.press("l")
+    assert axe_violations(page) == []
     page.context.close()
     assert faults == []
 
 
-def test_numbers_of_a_story_are_dialled_from_where_they_stand(
-    browser: Browser, served: Served
-) -> None:
-    page = sign_in(browser, served.base, "chief", PASSWORD)
-    page.goto(f"{served.base}/replay.html")
-    page.fill("[data-test=search]", "人民东路 胸痛")
+def test_numbers_of_a_story_are_dialled_from_where_they_stand(found: Page) -> None:
+    page = found
     key = page.locator(".picker [data-test=dial]").first
     expect(key).to_have_attribute("title", re.compile("尚未选择席位"))
     page.fill("[data-test=my-phone]", "07")
@@ -202,7 +205,6 @@ def test_numbers_of_a_story_are_dialled_from_where_they_stand(
     expect(numbers.filter(has_text="一院")).to_contain_text("0996-5570001")
     numbers.filter(has_text="新M·U1").locator("[data-test=dial]").click()
     expect(page.locator("[data-test=own-call]")).to_contain_text("13900000101")
-    page.context.close()
 
 
 def test_a_recording_is_kept_beyond_the_retention_by_key(browser: Browser, sounds: Served) -> None:

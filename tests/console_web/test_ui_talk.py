@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.console_web.ui_kit import (
     Served,
+    Session,
     axe_violations,
     chromium,
     expect_given,
@@ -37,16 +38,17 @@ def server(process: Served) -> Served:
     return process
 
 
+@pytest.fixture(scope="module")
+def call_taker(browser: Browser, process: Served) -> Session:
+    return Session(browser, process.base, "seat1", "demo-seat1")
+
+
 @pytest.fixture
-def console(browser: Browser, server: Served) -> Iterator[Page]:
-    page = sign_in(browser, server.base, "seat1", "demo-seat1")
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.click("text=签到上席")
-    expect(page.locator(".seat.free")).to_be_visible()
-    yield page
-    page.close()
-    assert faults == []
+def console(call_taker: Session, server: Served) -> Iterator[Page]:
+    with call_taker.page() as page:
+        page.click("text=签到上席")
+        expect(page.locator(".seat.free")).to_be_visible()
+        yield page
 
 
 def talk(console: Page, server: Served, **call: object) -> object:

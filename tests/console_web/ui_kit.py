@@ -4,8 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
-import subprocess
-import sys
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -13,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from console_web import build
+from tests.console_web.forks import begin
 from tests.ports import free_port
 
 # A machine that tests on both its cores is slow to draw; what is asserted is what, not when.
@@ -31,6 +31,13 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+VIEWPORT: ViewportSize = {"width": 1920, "height": 1080}
+FORGET = """
+if (!sessionStorage.getItem('test.begun')) {
+  localStorage.clear()
+  sessionStorage.setItem('test.begun', '1')
+}
+"""
 START_LIMIT_S = 30.0
 WAIT_LIMIT_S = 30.0
 
@@ -58,10 +65,14 @@ class Served:
     ) -> None:
         self.port = port or free_port(host)
         self.base = f"http://{host}:{self.port}"
-        command = [sys.executable, "-m", module, "--port", str(self.port)]
-        command += ["--host", host] if host != "127.0.0.1" else []
-        command += ["--static", str(built_pages()), *arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT)
+        self._module = module
+        self._arguments = ["--port", str(self.port), "--static", str(built_pages()), *arguments]
+        self._arguments += ["--host", host] if host != "127.0.0.1" else []
+        self.again()
+
+    def again(self) -> None:
+        """Started, with the same words at the same address."""
+        self.process = begin(self._module, self._arguments)
         self._wait()
 
     def _wait(self) -> None:
@@ -74,7 +85,7 @@ class Served:
                 return  # it answers that it is not able: it is there
             except OSError:
                 pass
-            assert self.process.poll() is None, "the test's server ended"
+            assert self.process.is_alive(), "the test's server ended"
             time.sleep(0.05)
         self.stop()
         raise AssertionError("the test's server did not start")
@@ -86,15 +97,25 @@ class Served:
             found: dict[str, object] = json.load(answer)
             return found
 
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process.pid is not None and self.process.is_alive():
+            os.kill(self.process.pid, number)
+
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.join(10)
 
     def stop(self) -> None:
+        self.thaw()
         self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
+        self.process.join(10)
+        if self.process.is_alive():
             self.kill()
 
 
@@ -116,14 +137,44 @@ def sign_in(
     workers: Literal["allow", "block"] = "allow",
 ) -> Page:
     """A page after log-in. Without service workers, what the page asks for can be held up."""
-    page = browser.new_page(viewport={"width": 1920, "height": 1080}, service_workers=workers)
+    page = browser.new_page(viewport=VIEWPORT, service_workers=workers)
+    _log_in(page, base, user, password, query)
+    return page
+
+
+def _log_in(page: Page, base: str, user: str, password: str, query: str = "") -> None:
     page.goto(f"{base}/index.html{query}")
     page.fill("input[name=user]", user)
     page.fill("input[name=password]", password)
     page.keyboard.press("Enter")
     page.wait_for_url("**/*.html")
     page.wait_for_selector(".connected")
-    return page
+
+
+class Session:
+    """Somebody who logs in once; each page remembers nothing of the one before it. What the browser
+    has read and compiled it does not read again.
+    """
+
+    def __init__(self, browser: Browser, base: str, user: str, password: str) -> None:
+        self.context: BrowserContext = browser.new_context(viewport=VIEWPORT)
+        page = self.context.new_page()
+        _log_in(page, base, user, password)
+        self.url = page.url
+        page.close()
+        self.context.add_init_script(FORGET)
+
+    @contextlib.contextmanager
+    def page(self, url: str = "") -> Iterator[Page]:
+        """A new page, connected, and in the end without a fault."""
+        page = self.context.new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(url or self.url)
+        page.wait_for_selector(".connected")
+        yield page
+        page.close()
+        assert faults == []
 
 
 def until(page: Page, is_so: str | Callable[[], bool]) -> None:
@@ -156,10 +207,12 @@ def answered(page: Page) -> None:
     expect(page.locator(".link")).not_to_contain_text("发送中")
 
 
-def axe_violations(page: Page) -> list[str]:
-    """What axe-core finds against WCAG 2.2 A and AA, and its best practices."""
+def axe_violations(page: Page, within: str = "") -> list[str]:
+    """What axe-core finds against WCAG 2.2 A and AA, and its best practices; on a part of the page,
+    if one is named.
+    """
     page.evaluate(AXE.read_text())  # not as a script tag: the pages' policy forbids inline ones
-    found = page.evaluate("axe.run()")
+    found = page.evaluate("(within) => axe.run(within || document)", within)
     return [
         f"{item['id']}: {node['target']} {node['failureSummary']}"
         for item in found["violations"]
