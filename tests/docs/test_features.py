@@ -26,5 +26,7 @@ def test_every_row_names_a_test_that_there_is() -> None:
     for row in rows:
         found = NAMED.findall(row)
         assert found, row
+        peer = row.split(" | ")[1]
+        assert re.match(r"SIPp|PJSUA2|by hand|Chromium", peer), f"no real peer: {row}"
         for file, name in found:
             assert name in functions_of(ROOT / file), f"{file}::{name}"

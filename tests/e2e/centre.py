@@ -27,7 +27,7 @@ from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from simulators.operator.service import OperatorService
 from simulators.people.screen import Screen
-from tests.e2e.actors import accepted, enrol, recorded, screen
+from tests.e2e.actors import accepted, enrol, recorded, screen, until
 from tests.simulators.operator.serving import served
 from tests.telephony.test_waiting import TOLD_HZ, tone
 
@@ -40,6 +40,7 @@ TOKEN = "the token of the tests"
 KEEP_DAYS = 30
 PLACE_HZ, PLACE_S = {"ug": 820, "zh": 620}, 0.75
 WORKERS = 8
+BYTES_PER_S = 16_000
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,21 @@ class Centre:
         """All events of the call, in order."""
         records = await self.machine.journal()
         return [r.body for r in records if getattr(r.body, "call_id", None) == call_id]
+
+    async def heard(self, call_ref: str, length_s: float) -> None:
+        """Until the centre has played for so long into the call: what is written of it tells."""
+        live = self.machine.settings.recordings_path / "live"
+
+        def played_s() -> float:
+            files = live.glob(f"{call_ref}.centre.*")
+            return sum(path.stat().st_size for path in files) / BYTES_PER_S
+
+        before_s = played_s()
+
+        async def whole() -> bool:
+            return played_s() - before_s > length_s
+
+        await until(whole, f"{length_s} s of sound")
 
     async def rings(self, call_id: CallId) -> tuple[str, Record]:
         """At which seat the call rings first, and the record of it."""

@@ -126,15 +126,15 @@ async def test_a_calls_legs_are_durable_as_they_grow_and_stay_until_its_report_i
             uri = f"sip:120@127.0.0.1:{made.kamailio.listen_port}"
             await caller.send(say.Dial(call="a", to=uri, number="1", play="tone:440"))
             await core.hold((await core.expect(gw.Offered)).call_ref)
-            await until(lambda: disk.synced.count("caller") > 2)
+            await until(lambda: disk.synced.count("caller") > 2, 30)
             disk.spool_broken = True
             await caller.send(say.Hangup(call="a"))
-            await until(lambda: bool(list(made.recordings_path.glob("2*/*.peaks.json"))))
+            await until(lambda: bool(list(made.recordings_path.glob("2*/*.peaks.json"))), 30)
             refused = disk.spools_refused
             await until(lambda: disk.spools_refused > refused)
             assert sorted(one.side for one in legs_in(live)) == ["caller", "centre"]
             disk.spool_broken = False
-            await until(lambda: not legs_in(live))
+            await until(lambda: not legs_in(live), 30)
             assert [one.side for one in (await core.expect(gw.RecordingReady)).legs]
     finally:
         disk.spool_broken = False
