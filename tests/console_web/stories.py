@@ -19,7 +19,10 @@ from dispatch.contracts.commands import AnyCommand
 from dispatch.contracts.ids import (
     ArrivalId,
     CallId,
+    CallRef,
+    IncidentId,
     MissionId,
+    SeatId,
     UnitId,
 )
 from dispatch.contracts.things import (
@@ -124,6 +127,18 @@ def _talk(centre: Centre, call_id: CallId, at: int) -> None:
         centre.tell(body, at_ms=at + seconds * 1000)
 
 
+def _dialled_by_hand(centre: Centre, incident_id: IncidentId, at_ms: int) -> None:
+    """The seat's phone dials a number that does not exist."""
+    dials = cmd.DialByPhone(
+        call_ref=CallRef("by-hand"), seat_id=SeatId("01"), number="09960000", dialled_at_ms=at_ms
+    )
+    call_id = CallId(centre.tell(dials, at_ms=at_ms))
+    link = cmd.LinkCall(call_id=call_id, incident_id=incident_id)
+    over = cmd.EndCall(call_ref=CallRef("by-hand"), by="network", sip_code=404, q850=1)
+    for seconds, body in ((2, link), (4, over)):
+        centre.tell(body, at_ms=at_ms + seconds * 1000)
+
+
 def _replay(centre: Centre) -> None:
     """One incident from ring to handover, 31 minutes long, with a call of 40 s; the police were
     in it, a supervisor listened, a second crew was on its way for a while.
@@ -149,6 +164,7 @@ def _replay(centre: Centre) -> None:
     centre.measure(mission_id, Vitals(at_ms=at + 600_000, **values), at_ms=at + 601_000)
     centre.propose_hospitals(mission_id, at_ms=at + 640_000)
     centre.tell(cmd.ChooseHospital(mission_id=mission_id, hospital_id=H1), at_ms=at + 660_000)
+    _dialled_by_hand(centre, incident_id, at + 700_000)
     centre.step(mission_id, UnitStatus.BOARDED, at_ms=at + 830_000)
     arrival_id = ArrivalId(str(centre.state.missions[mission_id].arrival_id))
     centre.tell(cmd.AcknowledgeArrival(arrival_id=arrival_id), at_ms=at + 842_000)

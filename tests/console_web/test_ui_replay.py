@@ -119,6 +119,8 @@ def test_what_was_done_in_the_call_is_on_its_lane(replay: Page) -> None:
 
 def test_why_a_step_of_the_call_ended_stands_in_words(replay: Page) -> None:
     expect(replay.get_by_text("用户忙 · Q.850 17 · SIP 486")).to_be_visible()
+    expect(replay.get_by_text("09960000 · 话机拨号")).to_have_count(1)
+    expect(replay.get_by_text("未接通 · 空号 · Q.850 1 · SIP 404")).to_have_count(1)
     expect(replay.get_by_text("主叫挂断 · 正常挂机 · Q.850 16 · SIP 200")).to_have_count(1)
 
 

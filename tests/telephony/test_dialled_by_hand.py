@@ -25,44 +25,40 @@ FORGED = (
 """What only Kamailio may say, as somebody outside might write it."""
 
 
-async def go_on(core: Core, call_ref: str) -> None:
-    await core.link.order(gw.OrderDial(order_id=core.next_id(), call_ref=call_ref, seat_id="01"))
-
-
-def as_seat(message: bytes, number: str = NUMBER, cseq: int = 1) -> bytes:
-    """Under the name of the seat's phone, to a number."""
+def claim(number: str = NUMBER, *, cseq: int = 1, call_id: str = "", port: int = 9) -> bytes:
+    """An INVITE under the name of the seat's phone, whose sound comes from `port`."""
+    sdp = SDP.replace(b"m=audio 9 ", f"m=audio {port} ".encode())
+    message = request("INVITE", uri=f"sip:{number}@127.0.0.1", body=sdp, call_id=call_id)
     message = message.replace(b"sip:13800001111@", b"sip:8001@")
-    message = message.replace(b"INVITE sip:120@", f"INVITE sip:{number}@".encode())
     return message.replace(b"CSeq: 1 ", f"CSeq: {cseq} ".encode())
 
 
-def with_password(password: str, challenge: bytes, number: str = NUMBER, user: str = "8001") -> str:
-    """The header that answers a 407 (RFC 2617)."""
+def shown(invite: bytes, challenge: bytes, password: str, user: str = "8001") -> bytes:
+    """The same with the answer to a 407 (RFC 2617)."""
     found = dict(re.findall(r'(realm|nonce)="([^"]+)"', challenge.decode()))
-    uri = f"sip:{number}@127.0.0.1"
+    uri = invite.split()[1].decode()
 
     def md5(text: str) -> str:
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
     own = md5(f"{user}:{found['realm']}:{password}")
     response = md5(f"{own}:{found['nonce']}:00000001:c:auth:{md5(f'INVITE:{uri}')}")
-    return (
+    header = (
         f'Proxy-Authorization: Digest username="{user}", realm="{found["realm"]}",'
         f' nonce="{found["nonce"]}", uri="{uri}", qop=auth, nc=00000001, cnonce="c",'
-        f' response="{response}", algorithm=MD5'
+        f' response="{response}", algorithm=MD5\r\n'
     )
+    return invite.replace(b"Max-Forwards:", header.encode() + b"Max-Forwards:")
 
 
-async def asked_and_answered(one: Udp, password: str, **told: str) -> bytes:
-    """The first answer to an INVITE that shows this password."""
-    number = told.get("number", NUMBER)
+async def dialled(
+    one: Udp, password: str = "p1", number: str = NUMBER, *, user: str = "8001", port: int = 9
+) -> bytes:
+    """What a phone sends that has been asked for its password."""
     call_id = os.urandom(8).hex()
-    sdp = SDP.replace(b"m=audio 9 ", f"m=audio {told.pop('port', '9')} ".encode())
-    challenge = await one.ask(as_seat(request("INVITE", body=sdp, call_id=call_id), number))
+    challenge = await one.ask(claim(number, call_id=call_id))
     assert challenge.startswith(b"SIP/2.0 407 "), challenge[:100]
-    shown = with_password(password, challenge, **told)
-    again = request("INVITE", body=sdp, call_id=call_id, headers=shown)
-    return await one.ask(as_seat(again, number, cseq=2))
+    return shown(claim(number, cseq=2, call_id=call_id, port=port), challenge, password, user)
 
 
 def registers(one: Gateway, host: str) -> None:
@@ -91,80 +87,96 @@ async def test_nobody_dials_in_a_seats_name_without_its_password() -> None:
     async with gateway() as one, connected(one.settings) as core:
         with Udp(door(one), STRANGER) as stranger:
             for password, user in (("wrong", "8001"), ("p2", "8002")):
-                refused = await asked_and_answered(stranger, password, user=user)
+                refused = await stranger.ask(await dialled(stranger, password, user=user))
                 assert refused.startswith(b"SIP/2.0 403 ")
-            nobody = as_seat(request("INVITE", body=SDP)).replace(b"sip:8001@", b"sip:8009@")
+            async with asyncio.timeout(20):  # who guesses is not even asked any more
+                while (challenge := await stranger.ask(claim())).startswith(b"SIP/2.0 407 "):
+                    await stranger.ask(shown(claim(cseq=2), challenge, "guess"))
+            assert challenge.startswith(b"SIP/2.0 403 ")
+            nobody = claim().replace(b"sip:8001@", b"sip:8009@")
             assert (await stranger.ask(nobody)).startswith(b"SIP/2.0 403 ")
         # Whom a trunk brings is a caller, whatever he calls himself or sends along.
         for mark in FORGED:
             await a_caller(one, core, request("INVITE", body=SDP, headers=mark))
-        caller = await a_caller(one, core, as_seat(request("INVITE", body=SDP)))
+        caller = await a_caller(one, core, claim())
         assert (caller.caller_number, caller.called) == ("8001", NUMBER)
         # Also while a phone of that name is elsewhere. At the trunk's own address it is asked.
         registers(one, STRANGER)
-        await a_caller(one, core, as_seat(request("INVITE", body=SDP)))
+        await a_caller(one, core, claim())
         registers(one, "127.0.0.1")
         with Udp(door(one)) as trunk:
-            asked = await trunk.ask(as_seat(request("INVITE", body=SDP)))
+            asked = await trunk.ask(claim())
             assert asked.startswith(b"SIP/2.0 407 ")
-        await a_caller(one, core, as_seat(request("INVITE", body=SDP), number="120"))
+        await a_caller(one, core, claim("120"))
         assert not [report for report in core.reports if isinstance(report, gw.PhoneDialled)]
 
 
-async def hears_a_tone(ear: sip_peer.Voice) -> None:
-    """Silence is one byte again and again."""
-    async with asyncio.timeout(10):
-        while len(set(await asyncio.get_running_loop().sock_recv(ear.socket, 2048))) < DISTINCT:
-            pass
-
-
 async def test_a_phone_hears_what_became_of_its_number() -> None:
-    ear = sip_peer.Voice()
-    async with gateway() as one, connected(one.settings) as core:
-        port = one.settings.kamailio.peers[0].port
-        with Udp(door(one), STRANGER) as phone, sip_peer.peer(one, NUMBER, port) as exchange:
-            # To 120 it is a caller like any other.
-            assert b" 1" in (await asked_and_answered(phone, "p1", number="120"))[:12]
+    async with gateway(workers=4) as one, connected(one.settings) as core:
+        with Udp(door(one), STRANGER) as phone:  # to 120 it is a caller like any other
+            assert b" 1" in (await phone.ask(await dialled(phone, number="120")))[:12]
             offered = await core.expect(gw.Offered)
             assert (offered.caller_number, offered.called, offered.trunk) == ("8001", "120", "seat")
             await core.release(offered.call_ref)
             assert (await phone.final(b"")).startswith(b"SIP/2.0 603 ")
-
-            assert (await asked_and_answered(phone, "p1", number="abc")).startswith(b"SIP/2.0 484 ")
-
-            await asked_and_answered(phone, "p1")
-            first = await core.expect(gw.PhoneDialled)
-            busy = gw.OrderRelease(order_id="busy", call_ref=first.call_ref, sip_code=486)
+        with Udp(door(one), STRANGER) as phone:
+            assert (await phone.ask(await dialled(phone, number="abc"))).startswith(b"SIP/2.0 484 ")
+        with Udp(door(one), STRANGER) as phone, Udp(door(one), "127.0.0.3") as thief:
+            invite = await dialled(phone)
+            await phone.send(invite)
+            asked = await core.expect(gw.PhoneDialled)
+            busy = gw.OrderRelease(order_id="busy", call_ref=asked.call_ref, sip_code=486)
             await core.link.order(busy)
             assert (await phone.final(b"")).startswith(b"SIP/2.0 486 ")
-
-            await asked_and_answered(phone, "p1", port=str(ear.port))
-            second = await core.expect(gw.PhoneDialled, lambda report: report != first)
-            await go_on(core, second.call_ref)
-            asked = await exchange.expect("INVITE")
-            exchange.answer(asked, 180)
-            assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
-            exchange.answer(asked, 183, exchange.sdp())
-            announced = await phone.answer()
-            assert announced.startswith(b"SIP/2.0 183 ")
-            exchange.voice.talk(asked.rtp)
-            await hears_a_tone(ear)
-            exchange.answer(asked, 404, "", 'Reason: Q.850;cause=3;text="No route"')
-            unknown = await phone.final(b"")
-            assert unknown.startswith(b"SIP/2.0 404 ")
-            assert b"Reason: Q.850;cause=3" in unknown
-            ended = await core.expect(gw.Ended, lambda report: report.call_ref == second.call_ref)
-            assert (ended.by, ended.sip_code, ended.q850) == ("network", 404, 3)
-
-            await asked_and_answered(phone, "p1")
-            third = await core.expect(gw.PhoneDialled, lambda report: report.seq > second.seq)
-            await go_on(core, third.call_ref)
-            exchange.answer(await exchange.expect("INVITE"), 180)
-            assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
-            os.kill(one.worker_pid(third.call_ref.rpartition("-")[2]), signal.SIGKILL)
-            assert (await phone.final(b"")).startswith(b"SIP/2.0 500 ")
-            ended = await core.expect(gw.Ended, lambda report: report.call_ref == third.call_ref)
-            assert ended.by == "network"  # nobody whom the system lost, and rings back
+            stolen = re.sub(rb"branch=\w+", b"branch=z9hG4bKstolen", invite)
+            assert (await thief.final(stolen)).startswith(b"SIP/2.0 407 ")  # it was good once
+        await hears_its_exchange(one, core)
+        await hears_that_its_worker_died(one, core)
         # One worker was chosen for each, and no other tried after its answer.
         assert len([r for r in core.reports if isinstance(r, gw.PhoneDialled)]) == 3
+
+
+async def hears_its_exchange(one: Gateway, core: Core) -> None:
+    """Ringing, an announcement, and the number's own cause."""
+    ear, port = sip_peer.Voice(), one.settings.kamailio.peers[0].port
+    with Udp(door(one), STRANGER) as phone, sip_peer.peer(one, NUMBER, port) as exchange:
+        asked = await goes_out(core, phone, ear.port)
+        rings = await exchange.expect("INVITE")
+        exchange.answer(rings, 180)
+        assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
+        exchange.answer(rings, 183, exchange.sdp())
+        assert (await phone.answer()).startswith(b"SIP/2.0 183 ")
+        exchange.voice.talk(rings.rtp)
+        async with asyncio.timeout(10):  # silence is one byte again and again
+            while len(set(await asyncio.get_running_loop().sock_recv(ear.socket, 999))) < DISTINCT:
+                pass
+        exchange.answer(rings, 404, "", 'Reason: Q.850;cause=3;text="No route"')
+        unknown = await phone.final(b"")
+        assert unknown.startswith(b"SIP/2.0 404 ")
+        assert b"Reason: Q.850;cause=3" in unknown
+        ended = await core.expect(gw.Ended, lambda report: report.call_ref == asked)
+        assert (ended.by, ended.sip_code, ended.q850) == ("network", 404, 3)
     ear.socket.close()
+
+
+async def hears_that_its_worker_died(one: Gateway, core: Core) -> None:
+    port = one.settings.kamailio.peers[0].port
+    with Udp(door(one), STRANGER) as phone, sip_peer.peer(one, NUMBER, port) as exchange:
+        asked = await goes_out(core, phone)
+        exchange.answer(await exchange.expect("INVITE"), 180)
+        assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
+        os.kill(one.worker_pid(asked.rpartition("-")[2]), signal.SIGKILL)
+        assert (await phone.final(b"")).startswith(b"SIP/2.0 500 ")
+        ended = await core.expect(gw.Ended, lambda report: report.call_ref == asked)
+        assert ended.by == "network"  # nobody whom the system has lost, and rings back
+
+
+async def goes_out(core: Core, phone: Udp, port: int = 9) -> str:
+    """A phone dials, and the core says yes; the call's reference."""
+    seen = len(core.reports)
+    assert (await phone.ask(await dialled(phone, port=port))).startswith(b"SIP/2.0 100 ")
+    asked = await core.expect(gw.PhoneDialled, lambda report: report.seq > seen)
+    assert (asked.phone, asked.number) == ("8001", NUMBER)
+    go_on = gw.OrderDial(order_id=core.next_id(), call_ref=asked.call_ref, seat_id="01")
+    await core.link.order(go_on)
+    return asked.call_ref

@@ -480,7 +480,8 @@ async def test_hold_another_codec_and_another_address_within_one_call(odd: Odd) 
         caller.voice.talk(changed.rtp)
         await until(lambda: caller.voice.heard > 20)  # our sound has followed
         old.socket.close()
-        assert (await caller.ask("INVITE", "v=0\r\nrubbish\r\n")).code in {400, 415, 488}
+        for method in ("INVITE", "UPDATE"):
+            assert (await caller.ask(method, "v=0\r\nrubbish\r\n")).code == 488
         heard = caller.voice.heard
         await until(lambda: caller.voice.heard > heard + 20)  # and what was agreed still is
         await caller.hang_up()

@@ -141,6 +141,7 @@ function detail(event: AnyEvent, names: Names): string {
     case 'call_connected.v1':
       return t('replay.seat', { seat: event.seat_id })
     case 'call_out_started.v1':
+      return [event.number, event.by_phone && t('replay.by_phone')].filter(Boolean).join(' · ')
     case 'callback_started.v1':
       return event.number
     case 'party_dialled.v1':
