@@ -16,7 +16,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from dispatch.app.demo import make_users
-from dispatch.app.queue_settings import GroupPart, KnownNumberPart, LinePart, QueuePart
+from dispatch.app.queue_settings import (
+    GroupPart,
+    KnownNumberPart,
+    LinePart,
+    PartnerPart,
+    QueuePart,
+)
 from dispatch.app.settings import OperatorPart, RecordingsPart, Settings
 from dispatch.contracts import events as ev
 from dispatch.contracts.events import Record
@@ -28,13 +34,14 @@ from simulators.callers.control import AgentProcess
 from simulators.operator.service import OperatorService
 from simulators.people.screen import Screen
 from tests.e2e.actors import accepted, enrol, recorded, screen, until
+from tests.ports import free_port
 from tests.simulators.operator.serving import served
 from tests.telephony.test_waiting import TOLD_HZ, tone
 
 HALL, REMOTE, RESERVE, SPEAKER = "01", "02", "03", "04"
 """The seats: two of the hall, the second of which speaks Uyghur, a remote one, a reserve."""
 GROUPS = {HALL: "hall", REMOTE: "remote", RESERVE: "reserve", SPEAKER: "hall"}
-REMOTE_AFTER_MS = 1000
+REMOTE_AFTER_MS = PARTNER_AFTER_MS = 1000
 UYGHUR_LINE, HOSPITAL = "1202", "09960000001"
 TOKEN = "the token of the tests"
 KEEP_DAYS = 30
@@ -54,6 +61,8 @@ class Centre:
     url: str
     callers: AgentProcess
     phones: AgentProcess
+    partner: AgentProcess
+    """The partner centre, rung for whoever waits so long; it takes what a test has it take."""
     seats: Mapping[str, Screen]
     monitor: Screen
     _known: set[CallId] = field(default_factory=set)
@@ -137,24 +146,32 @@ class Centre:
         """The caller hangs up; over when the journal says so."""
         await self.callers.send(say.Hangup(call=name))
         await self.callers.expect(say.Disconnected, lambda e: e.call == name)
-        answered = any(isinstance(e, ev.CallAnswered) for e in await self.of_call(call_id))
+        taken = ev.CallAnswered | ev.CallForwarded
+        answered = any(isinstance(e, taken) for e in await self.of_call(call_id))
         await self.told(ev.CallEnded if answered else ev.CallAbandoned, call_id)
 
 
-def queue() -> QueuePart:
-    """Second group after a second, instead of ten."""
+def queue(partner_port: int) -> QueuePart:
+    """Second group and partner after a second, instead of ten and thirty."""
     return QueuePart(
         groups=(
             GroupPart(group_id="hall", after_s=0),
             GroupPart(group_id="remote", after_s=REMOTE_AFTER_MS / 1000),
             GroupPart(group_id="reserve", reserve=True),
         ),
+        partners=(
+            PartnerPart(
+                partner_id="near",
+                uri=f"sip:120@127.0.0.1:{partner_port}",
+                after_s=PARTNER_AFTER_MS / 1000,
+            ),
+        ),
         known_numbers=(KnownNumberPart(number=HOSPITAL, name="一院急诊"),),
         lines=(LinePart(called=UYGHUR_LINE, language="ug"),),
     )
 
 
-def own_settings(asked: Settings, url: str) -> Settings:
+def own_settings(asked: Settings, url: str, partner_port: int) -> Settings:
     """A centre's file: groups, a line, recordings kept for days, the operator's services."""
     return replace(
         asked,
@@ -168,7 +185,7 @@ def own_settings(asked: Settings, url: str) -> Settings:
             )
             for seat in asked.seats
         ),
-        queue=queue(),
+        queue=queue(partner_port),
         sip=replace(
             asked.sip,
             browser=replace(asked.sip.browser, enabled=False),
@@ -190,6 +207,7 @@ def own_settings(asked: Settings, url: str) -> Settings:
 async def a_centre(folder: Path, region: Path, register: Register) -> AsyncIterator[Centre]:
     """Up, with every telephone registered and every seat closed; `folder` has a short path."""
     operator, references = OperatorService(TOKEN), dict[str, str]()
+    partner_port = free_port()
 
     async def reference(name: str) -> Response:
         if name not in references:
@@ -201,7 +219,7 @@ async def a_centre(folder: Path, region: Path, register: Register) -> AsyncItera
         url = await stack.enter_async_context(served(operator.app))
 
         def own(asked: Settings) -> Settings:
-            made = own_settings(asked, url)
+            made = own_settings(asked, url, partner_port)
             make_users(register, made).save(made.users_path)
             tone(made.data_path / "told.wav", TOLD_HZ, 4)
             for language, hz in PLACE_HZ.items():
@@ -222,7 +240,8 @@ async def a_centre(folder: Path, region: Path, register: Register) -> AsyncItera
                 own=own,
             )
         )
-        for agent in (callers, phones):
+        partner = AgentProcess(say.AgentSettings(port=partner_port, answer=False))
+        for agent in (callers, phones, partner):
             await stack.enter_async_context(agent)
         for seat_id in GROUPS:
             await enrol(machine, phones, seat_id)
@@ -238,6 +257,7 @@ async def a_centre(folder: Path, region: Path, register: Register) -> AsyncItera
             url=f"{url}/location/",
             callers=callers,
             phones=phones,
+            partner=partner,
             seats=seats,
             monitor=monitor,
         )

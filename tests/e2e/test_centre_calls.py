@@ -27,6 +27,7 @@ from tests.e2e.centre import (
     HALL,
     HOSPITAL,
     KEEP_DAYS,
+    PARTNER_AFTER_MS,
     PLACE_HZ,
     PLACE_S,
     REMOTE,
@@ -80,6 +81,21 @@ async def test_the_second_group_is_rung_after_its_time_and_takes_the_call(centre
     again = await centre.dial("a", "19900000102")
     assert (await centre.rings(again.call_id))[0] == HALL
     await centre.left("a", again.call_id)
+
+
+async def test_a_partner_centre_takes_who_waits_too_long(centre: Centre) -> None:
+    number = "19900000110"
+    await centre.open_only()
+    call = await centre.dial("a", number)
+    rung = await centre.partner.expect(say.Incoming, lambda e: e.caller == number)
+    assert rung.called == "120"
+    asked = await centre.told(ev.CallForwardRequested, call.call_id)
+    assert asked.at_ms - call.first_ring_at_ms >= PARTNER_AFTER_MS
+    await centre.partner.send(say.Answer(call=rung.call))
+    await centre.told(ev.CallForwarded, call.call_id)
+    await centre.partner.expect(say.Confirmed, lambda e: e.call == rung.call)
+    await centre.left("a", call.call_id)
+    await centre.partner.expect(say.Disconnected, lambda e: e.call == rung.call)
 
 
 async def test_one_click_opens_the_reserve(centre: Centre) -> None:
