@@ -314,7 +314,7 @@ class FakeCentre:
                 unit_id=unit_id,
                 eta_s=round(away_m / (SPEED_KMH / 3.6)),
                 distance_m=round(away_m),
-                why=(("skill_missing",) if lacks else ("skill",))
+                why=(("skill_missing",) if lacks else ("skill_match",))
                 + (("nearest",) if n == 0 else ()),
                 fix=fix,
             )

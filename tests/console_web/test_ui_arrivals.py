@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.console_web.real_centre import PASSWORD
-from tests.console_web.ui_kit import Served, Session, axe_violations, chromium
+from tests.console_web.ui_kit import Served, Session, axe_violations, chromium, cut_off
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,15 @@ def test_rows_stand_by_eta_with_arrows_and_the_green_channel(board: Page) -> Non
     expect(first.locator(".hr_per_min.high")).to_contain_text("112▲")
     expect(first).to_contain_text("艾*")
     assert "13909960001" not in board.content()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_smaller_screen_shows_the_whole_board_smaller(board: Page, language: str) -> None:
+    assert cut_off(board, language, shows="li.row:nth-child(6)") == []
+    key = board.locator("li.row").last.locator(".act").bounding_box()
+    assert key is not None
+    assert key["x"] + key["width"] <= 1366
+    assert key["y"] + key["height"] <= 768
 
 
 def test_a_crew_is_called_by_the_hospitals_own_telephone(board: Page) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console_web.ui_kit import Served, Session, axe_violations, chromium, sign_in
+from tests.console_web.ui_kit import Served, Session, axe_violations, chromium, cut_off, sign_in
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_numbers_on_the_wall_are_dialled_by_the_supervisors_phone(
     monitor: Page, server: Served
 ) -> None:
     server.post("/fake/busy")
-    key = monitor.locator(".over [data-test=dial]").first
+    key = monitor.locator(".over", has_text="0996-2030120").locator("[data-test=dial]")
     expect(key).to_have_attribute("title", re.compile("尚未选择席位"))
     key.press("Enter")  # Playwright clicks nothing that calls itself disabled
     expect(monitor.locator(".toast.bad")).to_contain_text("尚未选择席位")
@@ -234,3 +234,15 @@ def test_axe_is_content(browser: Browser, server: Served, seat: Page, theme: str
     expect(page.locator("[data-test=indicator-answering]")).to_contain_text("%")
     assert axe_violations(page) == []
     page.close()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_small_screen_cuts_nothing_off(
+    monitor: Page, seat: Page, server: Served, language: str
+) -> None:
+    server.post("/fake/busy")
+    talk(seat, server)
+    server.post("/fake/ring", number="13909960002", located=False)
+    server.post("/fake/alarm", code="effect_failed", detail="unit U001")
+    assert cut_off(monitor, language, shows=".call") == []
+    assert cut_off(seat, language, shows=".alarms") == []

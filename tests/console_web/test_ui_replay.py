@@ -9,7 +9,16 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.console_web.real_centre import PASSWORD
 from tests.console_web.stories import number_of
-from tests.console_web.ui_kit import ARGS, CHROMIUM, Served, Session, axe_violations, sign_in, until
+from tests.console_web.ui_kit import (
+    ARGS,
+    CHROMIUM,
+    Served,
+    Session,
+    axe_violations,
+    cut_off,
+    sign_in,
+    until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +202,14 @@ def test_what_became_of_a_recording_is_told(
     assert axe_violations(page) == []
     page.context.close()
     assert faults == []
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_small_screen_cuts_nothing_off_and_shows_the_events(replay: Page, language: str) -> None:
+    assert cut_off(replay, language, shows="[data-test=lanes]") == []
+    events = replay.locator(".events").bounding_box()
+    assert events is not None
+    assert events["height"] > 120
 
 
 def test_numbers_of_a_story_are_dialled_from_where_they_stand(found: Page) -> None:

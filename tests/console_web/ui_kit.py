@@ -218,3 +218,24 @@ def axe_violations(page: Page, within: str = "") -> list[str]:
         for item in found["violations"]
         for node in item["nodes"]
     ]
+
+
+BEYOND = """
+() => [...document.querySelectorAll('header, header *, main > *')]
+  .filter((one) => one.checkVisibility())
+  .map((one) => [one, one.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 0 && (box.right > innerWidth + 1 || box.left < -1))
+  .map(([one]) => `${one.tagName}.${one.className} ${one.textContent.trim().slice(0, 40)}`)
+"""
+
+
+def cut_off(page: Page, language: str, *, shows: str) -> list[str]:
+    """What of header and columns stands beyond the edge of a small screen, once it shows this."""
+    page.set_viewport_size({"width": 1366, "height": 768})
+    address, _, query = page.url.partition("?")
+    kept = [part for part in query.split("&") if part and not part.startswith("lang=")]
+    page.goto(f"{address}?{'&'.join([*kept, f'lang={language}'])}")
+    page.wait_for_selector(".connected")
+    page.wait_for_selector(shows)
+    found: list[str] = page.evaluate(BEYOND)
+    return found
