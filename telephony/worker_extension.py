@@ -19,6 +19,10 @@ from telephony.worker_room import Room
 LINK_MS_MAX = 10_000
 """Lent, and nobody calls: the owner is gone, or needs it no more."""
 PACKETS_EVERY_MS = 1000
+REST_MS = 1000
+"""PJSIP keeps a closed socket's handle for half a second, and ends the process without one for the
+next: 64 for all. This worker may have had two dozen, and its next owner wants as many at once.
+"""
 REASON_MAX = 120
 RELAYED = ("ringing", "confirmed", "media", "digit", "refer", "asked", "fault", "disconnected")
 
@@ -44,6 +48,7 @@ class Extension:
         self._stack = stack
         self._link_by_ms = stack.now_ms() + LINK_MS_MAX
         self._packets_at_ms = 0
+        self._rested_at_ms = 0
         self._link: LinkLeg | None = None
         self._ended = False
         self._lines: dict[int, Line] = {}
@@ -51,7 +56,8 @@ class Extension:
 
     @property
     def over(self) -> bool:
-        return self._ended and not self._lines
+        """Whether every leg is gone, and every handle."""
+        return self._ended and not self._lines and self._stack.now_ms() >= self._rested_at_ms
 
     @property
     def joined(self) -> bool:
@@ -90,6 +96,8 @@ class Extension:
         """Hear the owner, and tell him once a second who is heard."""
         self.room.tick()
         now_ms = self._stack.now_ms()
+        if not self._ended or self._lines:
+            self._rested_at_ms = now_ms + REST_MS
         if self._link is None:
             if now_ms >= self._link_by_ms:
                 self.end()

@@ -24,6 +24,8 @@ GONE = "the extension is gone"
 NO_WORKER = "no worker is free"
 DIAL_AGAIN_MS = 250
 DIAL_MS_MAX = 9000
+IDLE_MS_MAX = 3000
+"""With nobody in it: who comes next finds it, and it is not made anew each time."""
 
 
 class LinkLeg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
@@ -248,6 +250,7 @@ class Link:
         self._uri = ""
         self._dial_by_ms = 0
         self._dial_at_ms = 0
+        self._idle_at_ms = 0
         self._leg: LinkLeg | None = None
         self.token = ""
         self.over = False
@@ -298,8 +301,11 @@ class Link:
             if self._uri:
                 self._dial()
             return
-        if self._leg.up and not self._lines and not self._unsaid:
-            self.end(why=CLEARED)  # whoever left did so a tick ago: nothing is connected to it
+        now_ms = self._stack.now_ms()
+        if self._lines or self._unsaid:
+            self._idle_at_ms = now_ms
+        elif self._leg.up and now_ms - self._idle_at_ms >= IDLE_MS_MAX:
+            self.end(why=CLEARED)
             return
         for said in self._leg.hear():
             self._heard(said)
