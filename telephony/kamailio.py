@@ -2,6 +2,7 @@
 closes it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ WORKERS, PEERS = 1, 2
 INACTIVE, PINGED, NO_NAME_LOOKUP = 1, 8, 16
 """Flags of a destination."""
 TEMPLATE = Path(__file__).parent / "kamailio.cfg.in"
-DIALOG_CONFIRMED = 4
+DIALOG_RINGS, DIALOG_CONFIRMED = (1, 2), 4
 WORKER_BYTES_MAX = 2900
 """A worker reads 4,000 bytes; Kamailio's own headers (Via, Record-Route) come on top of this."""
 HEADERS_KEPT = (
@@ -277,17 +278,25 @@ class KamailioControl:
         }
 
     def end_dialogs_of(self, host: str, port: int) -> int:
-        """Hang up, on both sides, the conversations of a worker that died; how many there were."""
+        """Hang up, on both sides, the conversations of a worker that died, and let nobody ring any
+        more whom it had dialled; how many there were.
+        """
         listed = self.call("dlg.list", [])
+        its = re.compile(rf"@{re.escape(host)}:{port}(?!\d)")
         ended = 0
         for dialog in listed if isinstance(listed, list) else []:
-            contacts = [dialog[side]["contact"] for side in ("caller", "callee")]
-            if dialog["state"] == DIALOG_CONFIRMED and any(
-                re.search(rf"@{re.escape(host)}:{port}(?!\d)", contact) for contact in contacts
-            ):
+            by_it, to_it = (
+                its.search(dialog[side]["contact"] or "") for side in ("caller", "callee")
+            )
+            if dialog["state"] == DIALOG_CONFIRMED and (by_it or to_it):
                 why = f"Reason: {FAILED}\r\n"
                 self.call("dlg.end_dlg", [dialog["h_entry"], dialog["h_id"], why])
-                ended += 1
+            elif dialog["state"] in DIALOG_RINGS and by_it:
+                with contextlib.suppress(BadInput):  # it has answered, or refused, just now
+                    self.call("tm.cancel", [dialog["call-id"], dialog["caller"]["cseq"]])
+            else:
+                continue
+            ended += 1
         return ended
 
     def ready(self) -> bool:

@@ -167,6 +167,7 @@ async def hears_that_its_worker_died(one: Gateway, core: Core) -> None:
         assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
         os.kill(one.worker_pid(asked.rpartition("-")[2]), signal.SIGKILL)
         assert (await phone.final(b"")).startswith(b"SIP/2.0 500 ")
+        await exchange.expect("CANCEL")  # and nobody rings any more
         ended = await core.expect(gw.Ended, lambda report: report.call_ref == asked)
         assert ended.by == "network"  # nobody whom the system has lost, and rings back
 
