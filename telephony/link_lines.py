@@ -10,6 +10,7 @@ CHANNELS = 5
 """One each for a call's further parties but the first, who has his leg in the owner."""
 TYPE = "application/json"
 AHEAD_MAX = 64
+"""So much may wait for an earlier one, for its hearer or for the link: with more it is broken."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):

@@ -56,6 +56,7 @@ class LinkLeg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
     def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:
         try:
             self._came.append(str(prm.msgBody))
+            self.broken = self.broken or len(self._came) > link.AHEAD_MAX
         except Exception:  # noqa: BLE001 - nothing may cross into PJSIP
             self.broken = True
 
@@ -162,8 +163,8 @@ def token_of(message: str) -> str:
 
 
 class Stack(NamedTuple):
-    """What a worker's process gives to whatever has legs: `ending` keeps links until PJSIP is done
-    with them.
+    """What a worker's process gives to whatever has legs. `ending` keeps links until PJSIP is done
+    with them: each has one of its four places, so there are never more.
     """
 
     account: pj.Account
@@ -271,6 +272,8 @@ class Link:
             self._leg.say(said)
         elif not self.over:
             self._unsaid.append(said)
+            if len(self._unsaid) > link.AHEAD_MAX:
+                self.end("unreached", NO_WORKER)
 
     def reach(self, uri: str, token: str) -> None:
         """This worker is lent to us."""
@@ -288,6 +291,7 @@ class Link:
             code = 0 if far.hanging_up else pj.PJSIP_SC_INTERNAL_SERVER_ERROR
             self._stack.events.append(LegEvent(leg=far, what=what, sip_code=code, reason=reason))
         self._lines.clear()
+        self._unsaid.clear()
         leg, self._leg = self._leg, None
         if leg is not None:
             leg.end(why)

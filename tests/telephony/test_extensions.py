@@ -1,6 +1,8 @@
 """Which worker is lent to whom, and what happens when one of them dies; lines in their order."""
 
 import itertools
+from collections import deque
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +10,8 @@ from telephony import link_lines as link
 from telephony import worker_messages as wire
 from telephony.calls import ToDo
 from telephony.extensions import Extensions
+from telephony.worker_legs import LegEvent
+from telephony.worker_link import Link, LinkLeg, Stack
 
 
 def book() -> Extensions:
@@ -92,3 +96,29 @@ def test_a_link_whose_message_never_comes_is_broken() -> None:
         assert order.put(numbered(seq)) == []
     with pytest.raises(OverflowError, match="message 1 is missing"):
         order.put(numbered(link.AHEAD_MAX + 2))
+
+
+def test_what_waits_for_a_link_has_a_limit() -> None:
+    events: deque[LegEvent] = deque()
+    waiting = Link(Stack(None, None, events, [], lambda: 0))
+    far = waiting.line("party")
+    assert far is not None
+    for _ in range(link.AHEAD_MAX):
+        far.press("1")
+    assert not events
+    far.press("1")
+    assert [(event.leg, event.what) for event in events] == [(far, "unreached")]
+    assert waiting.over
+    leg = SimpleNamespace(_came=deque(), broken=False)
+    for _ in range(link.AHEAD_MAX):
+        LinkLeg.onInstantMessage(leg, SimpleNamespace(msgBody="{}"))
+    assert not leg.broken
+    LinkLeg.onInstantMessage(leg, SimpleNamespace(msgBody="{}"))
+    assert leg.broken
+
+
+def test_a_link_has_a_channel_for_each_of_its_legs() -> None:
+    whole = Link(Stack(None, None, deque(), [], lambda: 0))
+    far = [whole.line("party") for _ in range(link.CHANNELS)]
+    assert [leg.channel for leg in far if leg is not None] == list(range(link.CHANNELS))
+    assert whole.line("party") is None
