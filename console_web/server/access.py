@@ -53,6 +53,7 @@ ALLOWED: Mapping[type[AnyCommand], frozenset[Role]] = {
     cmd.RemoveRecording: _NOBODY,
     cmd.LocateCaller: _NOBODY,
     cmd.NoteSubscriber: _NOBODY,
+    cmd.NoteAddress: _NOBODY,
     cmd.SendLocationLink: _CONSOLE,
     cmd.SetSeat: _CONSOLE,
     cmd.AnswerCall: _CONSOLE,

@@ -25,6 +25,7 @@ from dispatch.contracts.commands import (
     AnyCommand,
     Envelope,
     LocateCaller,
+    NoteAddress,
     NoteSubscriber,
     Refused,
     SettleEffect,
@@ -220,6 +221,7 @@ class LocatingDesk:
         hit = await self._on_the_map(civic)
         if hit is None:
             log.info("address_not_found")
+            await self._submit(NoteAddress(call_id=call_id, address=civic.text))
             return
         location = Location(
             position=Position(lat=hit.lat, lon=hit.lon),

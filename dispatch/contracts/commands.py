@@ -258,6 +258,13 @@ class NoteSubscriber(Command, frozen=True, tag="note_subscriber"):
     subscriber: Subscriber
 
 
+class NoteAddress(Command, frozen=True, tag="note_address"):
+    """The network says an address for the call, and our own map has no such place."""
+
+    call_id: CallId
+    address: Annotated[str, msgspec.Meta(max_length=200)]
+
+
 # ---- from a seat
 
 
@@ -655,6 +662,7 @@ AnyCommand = (
     | RemoveRecording
     | LocateCaller
     | NoteSubscriber
+    | NoteAddress
     | SendLocationLink
     | SetSeat
     | AnswerCall

@@ -560,6 +560,13 @@ class SubscriberNoted(Event, frozen=True, tag="subscriber_noted.v1"):
     subscriber: Subscriber
 
 
+class AddressTold(Event, frozen=True, tag="address_told.v1"):
+    """The network says an address that our own map does not know: for people to read."""
+
+    call_id: CallId
+    address: str
+
+
 class LocationLinkRequested(Event, frozen=True, tag="location_link_requested.v1"):
     """A seat asked to send the caller a link; it is good once, and until `expires_at_ms`."""
 
@@ -815,6 +822,7 @@ AnyEvent = (
     | CallerLocated
     | NumberLocated
     | SubscriberNoted
+    | AddressTold
     | LocationLinkRequested
     | IncidentOpened
     | LocationSet

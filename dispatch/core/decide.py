@@ -140,6 +140,7 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
     | cmd.RemoveRecording
     | cmd.LocateCaller
     | cmd.NoteSubscriber
+    | cmd.NoteAddress
     | cmd.SendLocationLink
     | cmd.SetSeat
     | cmd.AnswerCall
@@ -194,6 +195,8 @@ def _route_people(  # noqa: C901, PLR0915 - the one place where a closed set is 
             locating.locate(draft, command)
         case cmd.NoteSubscriber():
             locating.note_subscriber(draft, command)
+        case cmd.NoteAddress():
+            locating.note_address(draft, command)
         case cmd.SendLocationLink():
             locating.send_link(draft, command)
         case cmd.SetSeat():

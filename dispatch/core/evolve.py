@@ -105,6 +105,7 @@ def _fold(state: State, record: Record) -> State:
             ev.CallerLocated()
             | ev.NumberLocated()
             | ev.SubscriberNoted()
+            | ev.AddressTold()
             | ev.LocationLinkRequested()
         ):
             return locating.fold(state, event, at_ms)

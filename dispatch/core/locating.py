@@ -30,7 +30,13 @@ NUMBER_DIGITS_MIN = 7
 LINK_PAUSE_MS = 10_000
 OVER = (CallState.ENDED, CallState.ABANDONED)
 
-LocatingEvent = ev.CallerLocated | ev.NumberLocated | ev.SubscriberNoted | ev.LocationLinkRequested
+LocatingEvent = (
+    ev.CallerLocated
+    | ev.NumberLocated
+    | ev.SubscriberNoted
+    | ev.AddressTold
+    | ev.LocationLinkRequested
+)
 
 
 def fold(state: State, event: LocatingEvent, at_ms: int) -> State:
@@ -56,6 +62,8 @@ def fold(state: State, event: LocatingEvent, at_ms: int) -> State:
             )
         case ev.SubscriberNoted(subscriber=subscriber):
             return _put(state, replace(call, subscriber=subscriber))
+        case ev.AddressTold(address=address):
+            return _put(state, replace(call, told_address=address))
         case ev.LocationLinkRequested(link_id=link_id, expires_at_ms=expires_at_ms):
             link = LocationLink(link_id=link_id, asked_at_ms=at_ms, expires_at_ms=expires_at_ms)
             return _put(state, replace(call, link=link))
@@ -136,6 +144,15 @@ def note_subscriber(draft: Draft, command: cmd.NoteSubscriber) -> None:
         raise CommandRefused("call_unknown", field="call_id", detail=str(command.call_id))
     if call.subscriber != command.subscriber:
         draft.add(ev.SubscriberNoted(call_id=call.call_id, subscriber=command.subscriber))
+
+
+def note_address(draft: Draft, command: cmd.NoteAddress) -> None:
+    """What the network says in words; the same again is nothing."""
+    call = draft.state.calls.get(command.call_id)
+    if call is None:
+        raise CommandRefused("call_unknown", field="call_id", detail=str(command.call_id))
+    if call.told_address != command.address:
+        draft.add(ev.AddressTold(call_id=call.call_id, address=command.address))
 
 
 def send_link(draft: Draft, command: cmd.SendLocationLink) -> None:

@@ -123,6 +123,8 @@ class Call(Fact, frozen=True):
     """Somebody stopped it: only a person rings him now."""
     recording: str = ""
     subscriber: Subscriber | None = None
+    told_address: str = ""
+    """What the network says of the place in words, where our own map does not know it."""
     link: LocationLink | None = None
     call_class: CallClass = CallClass.EMERGENCY
     language: str = ""

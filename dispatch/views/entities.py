@@ -135,6 +135,8 @@ class CallView(Entity, frozen=True):
     """The partner centre that is being dialled, or that has the caller (state `forwarded`)."""
     subscriber: Subscriber | None = None
     """What the operator knows of the number."""
+    told_address: str = ""
+    """What the network says of the place in words, where our own map does not know it."""
     location_link: str = ""
     """The link to the caller's location: asked, sent, failed, used; empty when none was sent."""
 

@@ -117,6 +117,7 @@ def call_view(state: State, call_id: CallId) -> CallView | None:
         earlier_calls=_earlier_calls(state, call),
         recorded=bool(call.recording),
         subscriber=call.subscriber,
+        told_address=call.told_address,
         location_link=call.link.state if call.link is not None else "",
         call_class=call.call_class,
         language=call.language,

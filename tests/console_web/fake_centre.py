@@ -399,6 +399,10 @@ class FakeCentre:
         )
         self.tell(cmd.NoteSubscriber(call_id=call.call_id, subscriber=known))
 
+    def say_address(self, call_id: str, address: str) -> None:
+        """The network says an address that our map does not know."""
+        self.tell(cmd.NoteAddress(call_id=CallId(call_id), address=address))
+
     def hang_up(self, call_id: str, *, by: str = "caller") -> None:
         """The caller is gone; or, by `system`, lost with a machine."""
         call = next(call for call in self.state.calls.values() if call.call_id == call_id)

@@ -222,7 +222,7 @@ async def until(is_so: Callable[[], bool], what: str) -> None:
     raise TimeoutError(f"{what}: not seen within 10 s of a test's asking")
 
 
-DEEDS = frozenset({"hang_up", "lose_phone", "press", "locate", "subscribe"})
+DEEDS = frozenset({"hang_up", "lose_phone", "press", "locate", "subscribe", "say_address"})
 """What the centre does as it is told, under the same name."""
 
 

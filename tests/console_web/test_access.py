@@ -80,6 +80,7 @@ def commands_of(state: State) -> dict[type[AnyCommand], AnyCommand]:
         cmd.RemoveRecording(call_id=call_id, path="p", sha256="s", started_at_ms=1, keep_days=1),
         cmd.LocateCaller(number="13900000001", location=here),
         cmd.NoteSubscriber(call_id=call_id, subscriber=Subscriber(number="1")),
+        cmd.NoteAddress(call_id=call_id, address="x"),
         cmd.SendLocationLink(call_id=call_id),
         cmd.SetSeat(seat_id=SEAT, state=SeatState.PAUSED, reason="x"),
         cmd.AnswerCall(call_id=call_id, seat_id=SEAT),

@@ -344,6 +344,8 @@ def test_the_three_fields_are_shown_and_place_nothing_by_themselves(
     call_id = talk(console, server, number="0996-2030120", located=False)
     server.post("/fake/subscribe", call_id=call_id, name="虚拟人", address="库尔勒市英下路 3 号")
     expect(console.locator(".owner")).to_contain_text("虚拟人")
+    server.post("/fake/say_address", call_id=call_id, address="库尔勒市 新路 3 号")
+    expect(console.locator("[data-test=told-address]")).to_contain_text("库尔勒市 新路 3 号")
     expect(console.locator(".address .shown")).to_contain_text("地址未知")
     console.get_by_role("button", name="采用装机地址").click()
     expect(console.locator(".address .shown")).to_contain_text("库尔勒市英下路 3 号")

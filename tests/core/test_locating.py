@@ -12,6 +12,7 @@ from dispatch.contracts.words import LocationSource
 from dispatch.core.check import check_state
 from dispatch.core.locating import better, digits
 from dispatch.core.state import decode_state, encode_state
+from dispatch.views.queue import call_view
 from tests.core.story import HERE, SEAT, Story, effects_since
 
 NUMBER = "13900000001"
@@ -168,6 +169,18 @@ def test_the_operator_is_asked_once_for_every_call_that_has_a_number() -> None:
     before = story.state
     story.ring(ref="r2", number="")
     assert not [e for e in effects_since(before, story) if isinstance(e, ef.LookUpSubscriber)]
+
+
+def test_an_address_that_the_map_does_not_know_is_there_to_read_and_places_nothing() -> None:
+    story = Story().seat()
+    call_id = CallId(story.ring(number=NUMBER))
+    note = cmd.NoteAddress(call_id=call_id, address="库尔勒市 新路 3 号")
+    assert story.do(note) == [ev.AddressTold(call_id=call_id, address="库尔勒市 新路 3 号")]
+    assert story.do(note) == []
+    view = call_view(story.state, call_id)
+    assert view is not None
+    assert (view.told_address, view.location) == ("库尔勒市 新路 3 号", None)
+    refused(story, cmd.NoteAddress(call_id=CallId("nobody"), address="x"), "call_unknown")
 
 
 def test_numbers_are_compared_as_people_write_them() -> None:

@@ -22,7 +22,7 @@ from dispatch.core.retention import DAY_MS
 from dispatch.journal.server import ValkeyServer
 from simulators.callers import messages as say
 from simulators.operator.service import invented
-from tests.e2e.actors import accepted, recorded
+from tests.e2e.actors import accepted, recorded, shown
 from tests.e2e.centre import (
     HALL,
     HOSPITAL,
@@ -46,6 +46,8 @@ from tests.telephony.test_shapes import AXES, CIVIC, DEG, FLAT, LIST, arc, circl
 from tests.telephony.test_waiting import TOLD_HZ
 
 HEAR_S = 1.0
+SOUND_BYTES = 4096
+"""Some sound is on disk: PJSIP begins a file with its head alone."""
 LOOK_UPS = 6
 BY_VALUE = "<cid:location@example.invalid>"
 
@@ -220,6 +222,16 @@ async def test_an_address_is_found_in_our_own_map(centre: Centre) -> None:
     await centre.left("a", call.call_id)
 
 
+async def test_an_address_that_our_map_does_not_know_is_shown_in_words(centre: Centre) -> None:
+    unknown = CIVIC.replace("人民东路", "不在图上路")
+    call = await centre.dial("a", "19900000216", geolocation=BY_VALUE, pidf=told(unknown))
+    await centre.told(ev.AddressTold, call.call_id)
+    address = "库尔勒市 不在图上路"
+    await shown(centre.monitor, "call", lambda one: one.get("told_address") == address)
+    await centre.left("a", call.call_id)
+    assert not [e for e in await centre.of_call(call.call_id) if isinstance(e, ev.CallerLocated)]
+
+
 async def test_a_location_by_reference_is_fetched(centre: Centre) -> None:
     centre.references["one"] = told(circle(25))
     call = await centre.dial("a", "19900000211", geolocation=f"<{centre.url}one>")
@@ -301,7 +313,9 @@ async def stored_call(centre: Centre, number: str, seat_id: str = "") -> CallId:
     else:
         await centre.callers.expect(say.Confirmed, lambda e: e.call == "a")
     live = centre.machine.settings.recordings_path / "live"
-    await until(lambda: bool(list(live.glob(f"{call.call_ref}.caller.*.wav"))))
+    await until(
+        lambda: any(p.stat().st_size > SOUND_BYTES for p in live.glob(f"{call.call_ref}.*"))
+    )
     await centre.left("a", call.call_id)
     await centre.told(ev.RecordingStored, call.call_id)
     return call.call_id

@@ -33,6 +33,13 @@ export interface AddParty {
   consult?: boolean;
 }
 
+/** The network says an address that our own map does not know: for people to read. */
+export interface AddressTold {
+  type: "address_told.v1";
+  call_id: string;
+  address: string;
+}
+
 /** The hospital's number for the visit. `source` is feed or clerk. */
 export interface AdmissionNumberReceived {
   type: "admission_number_received.v1";
@@ -357,6 +364,7 @@ export interface CallView {
   nuisance?: NuisanceView;
   forward_to?: string;
   subscriber?: Subscriber;
+  told_address?: string;
   location_link?: string;
 }
 
@@ -880,6 +888,13 @@ export interface NoteAdded {
   type: "note_added.v1";
   incident_id: string;
   text: string;
+}
+
+/** The network says an address for the call, and our own map has no such place. */
+export interface NoteAddress {
+  type: "note_address";
+  call_id: string;
+  address: string;
 }
 
 /** The caller pressed a key. */
@@ -1727,6 +1742,7 @@ export type AnyCommand =
   | RemoveRecording
   | LocateCaller
   | NoteSubscriber
+  | NoteAddress
   | SendLocationLink
   | SetSeat
   | AnswerCall
@@ -1838,6 +1854,7 @@ export type AnyEvent =
   | CallerLocated
   | NumberLocated
   | SubscriberNoted
+  | AddressTold
   | LocationLinkRequested
   | IncidentOpened
   | LocationSet

@@ -93,7 +93,7 @@ export const loadPeaks = (recording: Recording): Promise<Peaks> =>
 const LEFT_OUT = new Set(['call_linked.v1', 'incident_opened.v1', 'party_drop_requested.v1'])
 
 function laneOf(type: string): Lane {
-  if (/^(call|recording|party_|seat_muted|metronome|digit_|subscriber|location_link|nuisance)/.test(type)) return 'call'
+  if (/^(call|recording|party_|seat_muted|metronome|digit_|subscriber|address_told|location_link|nuisance)/.test(type)) return 'call'
   if (type.startsWith('vitals')) return 'vitals'
   if (/^(arrival|bed|admission|hospital)/.test(type)) return 'hospital'
   if (/^(unit_|mission|eta)/.test(type)) return 'unit'
@@ -167,6 +167,8 @@ function detail(event: AnyEvent, names: Names): string {
       return event.digits
     case 'caller_located.v1':
       return `${word('source', event.location.source)}${event.location.accuracy_m ? ` ±${Math.round(event.location.accuracy_m)} m` : ''}`
+    case 'address_told.v1':
+      return event.address
     case 'subscriber_noted.v1':
       return [event.subscriber.name, event.subscriber.address].filter(Boolean).join(' · ')
     case 'call_ended.v1':
