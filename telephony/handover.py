@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from telephony import worker_messages as wire
 from telephony.sip_message import Invite, read_invite
+from telephony.unfolding import ANSWER, unfolded, way_back
 from telephony.unreadable import TAG, Unreadable, answer_to, handed_over
 
 DATAGRAM_BYTES_MAX = 65_535
@@ -84,11 +85,12 @@ class Handover:
             )
         self._send(invited.refusal.encode())
 
-    def _send(self, message: bytes) -> None:
-        if self._from is None:
+    def _send(self, message: bytes, to: tuple[str, int] | None = None) -> None:
+        to = to or self._from
+        if to is None or not message:
             return
         try:
-            self._socket.sendto(message, self._from)
+            self._socket.sendto(message, to)
         except OSError as error:
             log.warning("kamailio does not get an answer of ours: %r", error)
 
@@ -149,17 +151,27 @@ class Handover:
             if (unreadable := handed_over(raw)) is not None:
                 self._answer(unreadable)
                 continue
+            if raw.startswith(ANSWER) and sender == self._public:
+                self._send(way_back(raw, self._own_via()) or b"")
+                continue
             if sender != self._from:
                 self.strange += 1
                 continue
             self._take(read_invite(raw.decode("utf-8", "replace")))
 
     def _answer(self, request: Unreadable) -> None:
-        if self._from is None:
+        """What is folded only is tried again, and answered by whoever it is for."""
+        if self._from is None or self._public is None:
             return
-        own_via = f"SIP/2.0/UDP {self._from[0]}:{self._from[1]};branch=z9hG4bK{TAG}"
-        if (answer := answer_to(request, own_via)) is not None:
+        if (again := unfolded(request, (self._from[0], self.port))) is not None:
+            self._send(again, self._public)
+        elif (answer := answer_to(request, self._own_via())) is not None:
             self._send(answer)
+
+    def _own_via(self) -> str:
+        """By which Kamailio knows that an answer is its own to send on."""
+        host, port = self._from or ("", 0)
+        return f"SIP/2.0/UDP {host}:{port};branch=z9hG4bK{TAG}"
 
     def _take(self, invite: Invite) -> None:
         self._invites[invite.call_id] = invite

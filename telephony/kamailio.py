@@ -167,6 +167,7 @@ def config(settings: GatewaySettings, files: KamailioFiles) -> str:
         "trunk_invites_per_s": str(front.flood.trunk_invites_per_s),
         "scanners": front.flood.scanners or "^$never",
         "handover": f"{front.internal_host}:{files.handover_port}",
+        "handover_port": str(files.handover_port),
         "worker_bytes": str(WORKER_BYTES_MAX),
         "headers_kept": HEADERS_KEPT,
         "worker_died": WORKER_DIED,
@@ -245,7 +246,7 @@ def _seats(front: KamailioSettings) -> list[str]:
 
 def _sources(front: KamailioSettings) -> list[str]:
     return [
-        f'    if ($var(trunk) == "" && is_in_subnet("$si", "{source.cidr}"))'
+        f'    if ($var(trunk) == "" && is_in_subnet("$var(from)", "{source.cidr}"))'
         f' {{ $var(trunk) = "{source.name}"; }}'
         for source in front.sources
     ]

@@ -61,13 +61,13 @@ def answer_to(request: Unreadable, own_via: str) -> bytes | None:
     head = re.sub(r"\r?\n[ \t]+", " ", re.split(r"\r?\n\r?\n", request.text, maxsplit=1)[0])
     first, *lines = re.split(r"\r?\n", head)
     method = FIRST.fullmatch(first)
-    found = _headers(lines)
+    found = headers_of(lines)
     if method is None or method[1] == "ACK" or "via" not in found:
         return None
     missing = [name for name in ONCE if name not in found]
     for name in missing:
         found[name] = [MADE_UP[name].format(method=method[1])]
-    via = _answered(found["via"][0], request)
+    via = answered_via(found["via"][0], request)
     if via is None:
         return None
     status = _status(method[1], method[2], found)
@@ -90,7 +90,8 @@ def answer_to(request: Unreadable, own_via: str) -> bytes | None:
     return ("\r\n".join(answer) + "\r\n\r\n").encode("latin-1")
 
 
-def _headers(lines: list[str]) -> dict[str, list[str]]:
+def headers_of(lines: list[str]) -> dict[str, list[str]]:
+    """Of a request's unfolded lines, the headers that an answer repeats."""
     found: dict[str, list[str]] = {}
     for line in lines:
         name, colon, value = line.partition(":")
@@ -115,7 +116,7 @@ def _status(method: str, version: str, found: dict[str, list[str]]) -> str:
     return "400 Cannot be read here"
 
 
-def _answered(via: str, request: Unreadable) -> str | None:
+def answered_via(via: str, request: Unreadable) -> str | None:
     """The sender's Via, by which Kamailio finds the way back (RFC 3261 section 18.2, RFC 3581)."""
     read = VIA.fullmatch(via)
     if read is None:
