@@ -212,6 +212,8 @@ class EmergencyCall:
             case "unreached":
                 if party := self._parties.of(leg):
                     self._parties.on_unreached(party, beside=self._sides.here())
+                else:
+                    self._on_gone(leg, event)
             case "fault":
                 sys.stderr.write(f"worker: {leg.side} leg of {self.call_ref}: {event.reason}\n")
             case _:
@@ -297,7 +299,7 @@ class EmergencyCall:
     def _dial_seat(self, target: Target) -> None:
         self._target, self._seat_id, self._phone = target, target.seat_id, target.phone
         self._stage = Stage.DIALLING_SEAT
-        leg = Leg(self._stack.account, self._stack.events, SEAT)
+        leg = self.room.anywhere(SEAT, self._sides.here() + self._parties.here())
         self._mixer.forget(SEAT)
         self._sides.put_seat(leg)
         if fault := self._dial(leg, target):

@@ -104,7 +104,7 @@ class Parties:
         if not order.phone and not order.number:
             self._gone(order.party_id, Cause(404, "the seat has no phone"))
             return
-        leg = self._room.leg(PARTY, beside + self._here())
+        leg = self._room.leg(PARTY, beside + self.here())
         if leg is None:
             self._gone(order.party_id, Cause(486, "no room for one more leg"))
             return
@@ -124,7 +124,8 @@ class Parties:
             deadline_ms=self._now_ms() + round(target.limit_s * 1000),
         )
 
-    def _here(self) -> int:
+    def here(self) -> int:
+        """How many of their legs are in this process."""
         return here(*(party.leg for party in self._parties.values()))
 
     def set_mode(self, party_id: str, mode: str) -> None:
@@ -193,7 +194,7 @@ class Parties:
 
     def on_unreached(self, party: Party, *, beside: int) -> None:
         """There is no extension: the last place here, if it is free."""
-        leg = None if party.leaving else self._room.last(PARTY, beside + self._here())
+        leg = None if party.leaving else self._room.last(PARTY, beside + self.here())
         sip_code, fault = 503, NO_WORKER
         if leg is not None:
             party.leg = leg

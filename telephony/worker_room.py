@@ -37,6 +37,13 @@ class Room:
         free = self._free(taken) > 0
         return Leg(self._stack.account, self._stack.events, side) if free else None
 
+    def anywhere(self, side: str, taken: int) -> AnyLeg:
+        """One that cannot be done without: here if it can be, else in an extension that there is.
+        With no place in either it is one that fails when it is dialled.
+        """
+        far = self._link.line(side) if self._link is not None and self._free(taken) < 1 else None
+        return far or Leg(self._stack.account, self._stack.events, side)
+
     def lent(self, line: wire.Extended) -> None:
         """The supervisor's answer."""
         if self._link is not None and line.uri:

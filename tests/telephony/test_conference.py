@@ -238,6 +238,32 @@ async def test_a_seat_in_an_extension_takes_the_call_over_holds_it_and_dies(tmp_
 
 
 @pytest.mark.soak
+async def test_a_full_call_moves_to_another_seat(tmp_path: Path) -> None:
+    """No place is left in its worker while the old leg ends: as when a page is loaded anew."""
+    async with (
+        talking(tmp_path, QUIET, workers=WORKERS) as talk,
+        outside(talk, tmp_path),
+        quiet_seat(talk, "8002", CREW_HZ, tmp_path / "second"),
+    ):
+        await add(talk, "1", number="110")
+        await add(talk, "2", number="119")
+        await talk.core.bridge(talk.call_ref, "8002", "02")
+        await talk.phone.expect(say.Disconnected)
+        await asyncio.sleep(SAY_S)
+        await talk.release()
+        assert not [report for report in talk.core.reports if isinstance(report, gw.SeatFailed)]
+        await becomes(talk.one, EVERY)
+    everybody = {CALLER_HZ, CREW_HZ, OUTSIDE_HZ["110"], OUTSIDE_HZ["119"]}
+    for path, own in (
+        ("caller/a", CALLER_HZ),
+        ("second/in1", CREW_HZ),
+        ("in1", OUTSIDE_HZ["110"]),
+        ("in2", OUTSIDE_HZ["119"]),
+    ):
+        assert story(mono(tmp_path / f"{path}.wav"), *TONES)[-1] == everybody - {own}, path
+
+
+@pytest.mark.soak
 async def test_a_conference_outlives_its_gateway(tmp_path: Path) -> None:
     async with talking(tmp_path, QUIET, workers=WORKERS) as talk, outside(talk, tmp_path):
         for n, number in enumerate(("110", "119", "122"), start=1):
