@@ -1,5 +1,6 @@
-"""A supervisor hears a call live, whispers, breaks in, and replays it when it is over, all with the
-duty board and a headset: a real caller and a real telephone by SIP, Chromium.
+"""A supervisor hears a call live, whispers, breaks in, replays it when it is over, and calls the
+caller from its story, all with a headset at the screens: a real caller and a real telephone by SIP,
+Chromium.
 """
 
 import wave
@@ -78,6 +79,13 @@ def mono(path: Path) -> Samples:
         return np.frombuffer(sound.readframes(10**9), dtype="<i2").astype(np.float64)
 
 
+async def speaks(machine: Machine, chief: BrowserSeat, key: str, mode: PartyMode) -> None:
+    await chief.page.keyboard.press(key)
+    await recorded(machine, ev.PartyModeChanged, lambda body: body.mode is mode)
+    await expect(chief.page.locator("[data-test=phone-strip]")).not_to_contain_text("只听")
+    await chief.page.wait_for_timeout(SPEAK_S * 1000)
+
+
 def folder(path: Path, name: str) -> Path:
     made = path / name
     made.mkdir()
@@ -98,7 +106,10 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
         enter = stack.enter_async_context
         taker = await enter(AgentProcess(say.AgentSettings(play="seat_zh", record=str(at_seat))))
         await actors.enrol(machine, taker)
-        caller = await enter(AgentProcess(say.AgentSettings(record=str(at_caller))))
+        trunk = int(machine.settings.sip.peers[0].rpartition(":")[2])
+        caller = await enter(
+            AgentProcess(say.AgentSettings(port=trunk, play="caller_zh", record=str(at_caller)))
+        )
         seat = await enter(actors.screen(machine, "seat01"))
         await accepted(seat, "set_seat", seat_id="01", state="free")
 
@@ -113,7 +124,7 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
         await accepted(seat, "answer_call", call_id=call["call_id"], seat_id="01")
         await recorded(machine, ev.CallConnected)
 
-        # One key listens, and nothing leaves the page; the next ones are heard by one, by both.
+        # One key listens, and nothing leaves the page; another whispers to the seat, one breaks in.
         row = page.locator(".call", has_text=NUMBER)
         await expect(row).to_be_visible()
         await page.keyboard.press("l")
@@ -125,11 +136,13 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
         await expect(page.locator("[data-test=phone-strip]")).to_contain_text("只听，不送话")
         live = await chief.hears(LISTEN_S * 1000)
         assert await violations(page) == []
-        for key, mode in (("w", PartyMode.WHISPER), ("b", PartyMode.BARGE)):
-            await page.keyboard.press(key)
-            await recorded(machine, ev.PartyModeChanged, lambda body, mode=mode: body.mode is mode)
-            await expect(page.locator("[data-test=phone-strip]")).not_to_contain_text("只听")
-            await page.wait_for_timeout(SPEAK_S * 1000)
+        # So that each hears him alone: the caller is held, then the seat is muted.
+        call_id = call["call_id"]
+        await accepted(seat, "hold_caller", call_id=call_id)
+        await speaks(machine, chief, "w", PartyMode.WHISPER)
+        await accepted(seat, "resume_caller", call_id=call_id)
+        await accepted(seat, "mute_seat", call_id=call_id, muted=True)
+        await speaks(machine, chief, "b", PartyMode.BARGE)
         await page.keyboard.press("x")
         await recorded(machine, ev.PartyLeft)
         await expect(page.locator("[data-test=phone-strip]")).to_have_count(0)
@@ -147,6 +160,19 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
         await page.keyboard.press("Space")
         await expect(page.locator("[data-test=sounding]")).to_be_visible()
         left, right = [np.array(side) for side in await page.evaluate(PLAYED, LISTEN_S * 1000)]
+
+        # Still curious, he calls the caller from the story, by the same headset.
+        await chief.is_ready()
+        await page.locator("[data-test=numbers] li", has_text=NUMBER).get_by_role("button").click()
+        assert (await caller.expect(say.Incoming)).called == NUMBER
+        await expect(page.locator("[data-test=own-call]")).to_contain_text("我的通话")
+        await chief.talks()
+        answer = await chief.hears()
+        await page.keyboard.press("F8")
+        await caller.expect(say.Disconnected)
+        await expect(page.locator("[data-test=own-call]")).to_have_count(0)
+        placed = cast("ev.CallOutStarted", (await recorded(machine, ev.CallOutStarted)).body)
+        assert (placed.seat_id, placed.user_id) == (SUPERVISOR_PHONE, "monitor")
     assert len(live) > (LISTEN_S - 1) * RATE_HZ
     assert likeness(live, voice("caller_zh")) > ALIKE
     assert likeness(live, voice("seat_zh")) > ALIKE
@@ -156,4 +182,5 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
     assert likeness(right, voice("caller_zh")) < UNLIKE
     assert likeness(mono(at_seat / "in1.wav"), voice("caller_en")) > ALIKE
     assert likeness(mono(at_caller / "a.wav"), voice("caller_en")) > ALIKE
+    assert likeness(answer, voice("caller_zh")) > ALIKE
     assert 206 in ranges  # by HTTP range
