@@ -4,6 +4,7 @@ An owner may be an extension itself: each asks for the next when its own places 
 """
 
 from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -34,7 +35,7 @@ class Extensions:
     def busy(self, worker: str) -> bool:
         return worker in self._loans
 
-    def heard(self, worker: str, line: wire.FromWorker, idle: Sequence[str]) -> list[ToDo]:
+    def heard(self, worker: str, line: wire.OfLinks, idle: Sequence[str]) -> list[ToDo]:
         """What follows from a worker's line; `idle` could take a call, the best to lend first."""
         match line:
             case wire.WantsExtension():
@@ -56,7 +57,7 @@ class Extensions:
                 self._loans.pop(worker, None)
                 return []
             case _:
-                return []
+                assert_never(line)
 
     def died(self, worker: str) -> list[ToDo]:
         """Its owner hears of it, and those that were lent to it let everybody go."""

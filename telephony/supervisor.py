@@ -205,8 +205,9 @@ class Supervisor:
             if cuts is None and line.unrecorded:
                 cuts = {}
             self._merger.later(line.call_ref, cuts=cuts)
-        for todo in self._extensions.heard(worker, line, self.pool.idle(self._busy)):
-            self._do(todo)
+        if isinstance(line, wire.OfLinks):
+            for todo in self._extensions.heard(worker, line, self.pool.idle(self._busy)):
+                self._do(todo)
         if not isinstance(line, wire.Alive):
             self._choose(worker)
             self._ringing.pop(worker, None)

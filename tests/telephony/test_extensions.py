@@ -19,7 +19,7 @@ def book() -> Extensions:
     return Extensions(lambda: f"t{next(numbers)}", lambda worker: f"sip:link@{worker}")
 
 
-def wants(of: str = "w0") -> tuple[str, wire.FromWorker]:
+def wants(of: str = "w0") -> tuple[str, wire.OfLinks]:
     return of, wire.WantsExtension(call_ref="c1")
 
 
