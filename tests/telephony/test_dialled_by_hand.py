@@ -25,11 +25,13 @@ FORGED = (
 """What only Kamailio may say, as somebody outside might write it."""
 
 
-def claim(number: str = NUMBER, *, cseq: int = 1, call_id: str = "", port: int = 9) -> bytes:
-    """An INVITE under the name of the seat's phone, whose sound comes from `port`."""
+def claim(
+    number: str = NUMBER, *, own: str = "8001", cseq: int = 1, call_id: str = "", port: int = 9
+) -> bytes:
+    """An INVITE under the name `own` of a seat's phone, whose sound comes from `port`."""
     sdp = SDP.replace(b"m=audio 9 ", f"m=audio {port} ".encode())
     message = request("INVITE", uri=f"sip:{number}@127.0.0.1", body=sdp, call_id=call_id)
-    message = message.replace(b"sip:13800001111@", b"sip:8001@")
+    message = message.replace(b"sip:13800001111@", f"sip:{own}@".encode())
     return message.replace(b"CSeq: 1 ", f"CSeq: {cseq} ".encode())
 
 
@@ -52,13 +54,14 @@ def shown(invite: bytes, challenge: bytes, password: str, user: str = "8001") ->
 
 
 async def dialled(
-    one: Udp, password: str = "p1", number: str = NUMBER, *, user: str = "8001", port: int = 9
+    phone: Udp, own: str = "8001", number: str = NUMBER, *, password: str = "", port: int = 9
 ) -> bytes:
     """What a phone sends that has been asked for its password."""
     call_id = os.urandom(8).hex()
-    challenge = await one.ask(claim(number, call_id=call_id))
+    challenge = await phone.ask(claim(number, own=own, call_id=call_id))
     assert challenge.startswith(b"SIP/2.0 407 "), challenge[:100]
-    return shown(claim(number, cseq=2, call_id=call_id, port=port), challenge, password, user)
+    again = claim(number, own=own, cseq=2, call_id=call_id, port=port)
+    return shown(again, challenge, password or f"p{own[-1]}", own)
 
 
 def registers(one: Gateway, host: str) -> None:
@@ -77,6 +80,7 @@ async def a_caller(one: Gateway, core: Core, message: bytes) -> gw.Offered:
                 tries += 1
                 again = f"branch=z9hG4bK{tries}".encode()
                 answer = await trunk.ask(message.replace(b"branch=z9hG4bK", again))
+                await asyncio.sleep(0.05)
         assert answer.startswith(b"SIP/2.0 1"), answer[:80]
         offered = await core.expect(gw.Offered, lambda report: report.seq > seen)
         await core.release(offered.call_ref)
@@ -86,8 +90,9 @@ async def a_caller(one: Gateway, core: Core, message: bytes) -> gw.Offered:
 async def test_nobody_dials_in_a_seats_name_without_its_password() -> None:
     async with gateway() as one, connected(one.settings) as core:
         with Udp(door(one), STRANGER) as stranger:
-            for password, user in (("wrong", "8001"), ("p2", "8002")):
-                refused = await stranger.ask(await dialled(stranger, password, user=user))
+            for user in (b'"8001"', b'"8002"'):  # with the password of 8002
+                asks = await dialled(stranger, password="p2")
+                refused = await stranger.ask(asks.replace(b'username="8001"', b"username=" + user))
                 assert refused.startswith(b"SIP/2.0 403 ")
             async with asyncio.timeout(20):  # who guesses is not even asked any more
                 while (challenge := await stranger.ask(claim())).startswith(b"SIP/2.0 407 "):
@@ -109,6 +114,12 @@ async def test_nobody_dials_in_a_seats_name_without_its_password() -> None:
             assert asked.startswith(b"SIP/2.0 407 ")
         await a_caller(one, core, claim("120"))
         assert not [report for report in core.reports if isinstance(report, gw.PhoneDialled)]
+        with Udp(door(one), "127.0.0.3") as mad:  # a phone that dials without end
+            for message in [await dialled(mad) for _ in range(12)]:
+                await mad.send(message)
+            async with asyncio.timeout(10):
+                while b"503 Too many calls at once" not in await mad.answer():
+                    pass
 
 
 async def test_a_phone_hears_what_became_of_its_number() -> None:
@@ -125,22 +136,24 @@ async def test_a_phone_hears_what_became_of_its_number() -> None:
             invite = await dialled(phone)
             await phone.send(invite)
             asked = await core.expect(gw.PhoneDialled)
+            assert (asked.phone, asked.number) == ("8001", NUMBER)
             busy = gw.OrderRelease(order_id="busy", call_ref=asked.call_ref, sip_code=486)
             await core.link.order(busy)
             assert (await phone.final(b"")).startswith(b"SIP/2.0 486 ")
             stolen = re.sub(rb"branch=\w+", b"branch=z9hG4bKstolen", invite)
             assert (await thief.final(stolen)).startswith(b"SIP/2.0 407 ")  # it was good once
         await hears_its_exchange(one, core)
+        await gives_up(one, core)
         await hears_that_its_worker_died(one, core)
         # One worker was chosen for each, and no other tried after its answer.
-        assert len([r for r in core.reports if isinstance(r, gw.PhoneDialled)]) == 3
+        assert len([r for r in core.reports if isinstance(r, gw.PhoneDialled)]) == 4
 
 
 async def hears_its_exchange(one: Gateway, core: Core) -> None:
     """Ringing, an announcement, and the number's own cause."""
     ear, port = sip_peer.Voice(), one.settings.kamailio.peers[0].port
     with Udp(door(one), STRANGER) as phone, sip_peer.peer(one, NUMBER, port) as exchange:
-        asked = await goes_out(core, phone, ear.port)
+        asked = await goes_out(core, phone, await dialled(phone, port=ear.port))
         rings = await exchange.expect("INVITE")
         exchange.answer(rings, 180)
         assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
@@ -159,10 +172,27 @@ async def hears_its_exchange(one: Gateway, core: Core) -> None:
     ear.socket.close()
 
 
+async def gives_up(one: Gateway, core: Core) -> None:
+    """While it rings: nobody rings any more."""
+    port = one.settings.kamailio.peers[0].port
+    with Udp(door(one), STRANGER) as phone, sip_peer.peer(one, NUMBER, port) as exchange:
+        invite = await dialled(phone, "8002")
+        asked = await goes_out(core, phone, invite)
+        exchange.answer(await exchange.expect("INVITE"), 180)
+        assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
+        kept = (b"Via:", b"From:", b"To:", b"Call-ID:", b"Max-Forwards:")
+        lines = [line for line in invite.split(b"\r\n") if line.startswith(kept)]
+        first = invite.split(b"\r\n")[0].replace(b"INVITE", b"CANCEL")
+        await phone.send(b"\r\n".join([first, *lines, b"CSeq: 2 CANCEL", b"", b""]))
+        await exchange.expect("CANCEL")
+        ended = await core.expect(gw.Ended, lambda report: report.call_ref == asked)
+        assert (ended.by, ended.sip_code) == ("seat", 487)
+
+
 async def hears_that_its_worker_died(one: Gateway, core: Core) -> None:
     port = one.settings.kamailio.peers[0].port
     with Udp(door(one), STRANGER) as phone, sip_peer.peer(one, NUMBER, port) as exchange:
-        asked = await goes_out(core, phone)
+        asked = await goes_out(core, phone, await dialled(phone, "8003"))
         exchange.answer(await exchange.expect("INVITE"), 180)
         assert (await phone.answer()).startswith(b"SIP/2.0 180 ")
         os.kill(one.worker_pid(asked.rpartition("-")[2]), signal.SIGKILL)
@@ -172,12 +202,12 @@ async def hears_that_its_worker_died(one: Gateway, core: Core) -> None:
         assert ended.by == "network"  # nobody whom the system has lost, and rings back
 
 
-async def goes_out(core: Core, phone: Udp, port: int = 9) -> str:
+async def goes_out(core: Core, phone: Udp, invite: bytes) -> str:
     """A phone dials, and the core says yes; the call's reference."""
     seen = len(core.reports)
-    assert (await phone.ask(await dialled(phone, port=port))).startswith(b"SIP/2.0 100 ")
+    assert (await phone.ask(invite)).startswith(b"SIP/2.0 100 ")
     asked = await core.expect(gw.PhoneDialled, lambda report: report.seq > seen)
-    assert (asked.phone, asked.number) == ("8001", NUMBER)
+    assert asked.number == NUMBER
     go_on = gw.OrderDial(order_id=core.next_id(), call_ref=asked.call_ref, seat_id="01")
     await core.link.order(go_on)
     return asked.call_ref
