@@ -40,6 +40,26 @@ def request(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+def ack(invite: bytes, ok: bytes) -> bytes:
+    """Of this 200 to that INVITE, by the way that it came: without it nobody may hang up."""
+
+    def lines(name: bytes, message: bytes) -> list[bytes]:
+        head = message.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        return [line for line in head if line.lower().startswith(name + b":")]
+
+    contact = lines(b"contact", ok)[0].partition(b"<")[2].partition(b">")[0]
+    routes = [line.partition(b":")[2].strip() for line in lines(b"record-route", ok)]
+    kept = lines(b"from", invite) + lines(b"to", ok) + lines(b"call-id", invite)
+    head = [
+        b"ACK " + contact + b" SIP/2.0",
+        f"Via: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bK{os.urandom(6).hex()}".encode(),
+        *(b"Route: " + route for route in reversed(routes)),
+        *kept,
+        *(b"CSeq: 1 ACK", b"Max-Forwards: 9", b"Content-Length: 0"),
+    ]
+    return b"\r\n".join(head) + b"\r\n\r\n"
+
+
 def with_location(pidf: bytes, sdp: bytes = SDP) -> tuple[bytes, str]:
     """A body of both parts, and its type."""
     parts = [b"--cut\r\nContent-Type: application/sdp\r\n\r\n" + sdp + b"\r\n"] if sdp else []

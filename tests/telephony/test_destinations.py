@@ -13,7 +13,7 @@ from dispatch.contracts.errors import BadInput
 from telephony.destinations import Destinations
 from telephony.kamailio import KamailioControl
 from tests.telephony.harness import Gateway, connected, gateway, running, settings, until
-from tests.telephony.sip_wire import SDP, Udp, request, with_location
+from tests.telephony.sip_wire import SDP, Udp, ack, request, with_location
 from tests.telephony.test_handover import pidf
 
 URIS = {"w0": "sip:127.0.0.1:1", "w1": "sip:127.0.0.1:2"}
@@ -76,7 +76,8 @@ async def test_a_caller_who_still_rings_when_his_worker_dies_rings_on_at_the_nex
             await other.send(request("INVITE", body=SDP, call_id="other"))
             before = await core.expect(gw.Offered)
             body, kind = with_location(pidf(13_000))
-            await trunk.send(request("INVITE", body=body, kind=kind, call_id="his"))
+            invite = request("INVITE", body=body, kind=kind, call_id="his")
+            await trunk.send(invite)
             first = await core.expect(gw.Offered, lambda r: r.call_ref != before.call_ref)
             await core.release(before.call_ref)
             await becomes(one, {worker_of(before)})
@@ -88,7 +89,9 @@ async def test_a_caller_who_still_rings_when_his_worker_dies_rings_on_at_the_nex
             ended = await core.expect(gw.Ended, lambda r: r.call_ref == first.call_ref)
             assert ended.by == "system"
             await core.hold(second.call_ref)
-            assert (await trunk.final(b"")).startswith(b"SIP/2.0 200")
+            ok = await trunk.final(b"")
+            assert ok.startswith(b"SIP/2.0 200")
+            await trunk.send(ack(invite, ok))
             await core.release(second.call_ref)
             await core.expect(gw.Ended, lambda r: r.call_ref == second.call_ref)
 
@@ -102,13 +105,16 @@ async def test_a_spare_takes_the_next_call_while_a_worker_closes_the_files_of_th
         with Udp(("127.0.0.1", made.kamailio.listen_port)) as trunk:
             for _ in range(2):
                 seen = len(core.reports)
-                answer = await trunk.ask(request("INVITE", body=SDP))
+                invite = request("INVITE", body=SDP)
+                answer = await trunk.ask(invite)
                 while not answer.startswith(b"SIP/2.0 180"):
                     assert answer.startswith(b"SIP/2.0 1"), answer
                     answer = await trunk.answer()
                 offered = await core.expect(gw.Offered, lambda r, n=seen: r in core.reports[n:])
                 await core.hold(offered.call_ref)
-                assert (await trunk.final(b"")).startswith(b"SIP/2.0 200")
+                ok = await trunk.final(b"")
+                assert ok.startswith(b"SIP/2.0 200")
+                await trunk.send(ack(invite, ok))
                 await core.release(offered.call_ref)
                 await core.expect(gw.Ended, lambda r, o=offered: r.call_ref == o.call_ref)
         await becomes(one, {"w0", "w1"})
