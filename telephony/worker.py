@@ -310,7 +310,8 @@ class Worker:
                 account.shutdown()
         self._account = self._link_account = None
         gc.collect()
-        self._endpoint.libDestroy()
+        # Every call is over; without this it would wait a second for answers all the same.
+        self._endpoint.libDestroy(pj.PJSUA_DESTROY_NO_RX_MSG)
 
     # ---- the supervisor
 

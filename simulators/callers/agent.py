@@ -349,6 +349,8 @@ class Agent:
                 break
             self._endpoint.libHandleEvents(POLL_MS)
             self._bury()
+        if not self._settings.record:
+            return
         for _ in range(SETTLE_POLLS):  # the media thread closes recordings a little later
             self._endpoint.libHandleEvents(POLL_MS)
             time.sleep(POLL_MS / 1000)
