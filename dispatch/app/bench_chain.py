@@ -29,6 +29,9 @@ def chain(
         int, typer.Option(min=3, max=1000, help="Each sends a fix a second.")
     ] = 500,
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Calls, one after the other.")] = 30,
+    region: Annotated[
+        Path | None, typer.Option(help="One that is there, with its vehicles; else one is made.")
+    ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,6 +43,7 @@ def chain(
     command = [
         *(sys.executable, "-m", "simulators.bench.chain"),
         *("--vehicles", str(vehicles), "--runs", str(runs)),
+        *(("--region", str(region)) if region else ()),
         *(("--json",) if as_json else ()),
     ]
     done = subprocess.run(command, check=False)  # noqa: S603 - our own module, numbers only

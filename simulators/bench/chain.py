@@ -55,6 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 30
     json: bool = False
     seed: int = 120
+    region: Path | None = None
 
 
 class Bench:
@@ -287,11 +288,16 @@ async def measure(options: Options) -> dict[str, object]:
     """The whole measurement; the result as it is printed with `--json`."""
     rng = random.Random(time.time_ns())
     with tempfile.TemporaryDirectory(prefix="d120-", ignore_cleanup_errors=True) as folder:
-        tell(f"a machine of its own, {options.vehicles} vehicles at 1 Hz")
         given = ("--units", str(options.vehicles), "--seed", str(options.seed))
-        async with Machine(Path(folder) / "m", rng=rng, options=given) as machine:
+        async with Machine(
+            Path(folder) / "m",
+            rng=rng,
+            region=options.region,
+            options=() if options.region else given,
+        ) as machine:
             raw = (machine.settings.region_path / "register.json").read_bytes()
             register = msgspec.json.decode(raw, type=Register)
+            tell(f"a machine of its own, {len(register.units)} vehicles at 1 Hz")
             bench = Bench(machine, register, options)
             before, began_s = cpu_s(machine), time.monotonic()
             async with AsyncExitStack() as stack:
@@ -309,7 +315,7 @@ async def measure(options: Options) -> dict[str, object]:
     found: dict[str, object] = {key: summary(values) for key, values in bench.waits.items()}
     return {
         **found,
-        "vehicles": options.vehicles,
+        "vehicles": len(register.units),
         "runs": options.runs,
         "fixes_per_s": round(bench.fixes_per_s, 1),
         "load_1min": round(load, 2),
@@ -337,6 +343,7 @@ def main() -> int:
     options.add_argument("--vehicles", type=int, default=500)
     options.add_argument("--runs", type=int, default=30)
     options.add_argument("--seed", type=int, default=120)
+    options.add_argument("--region", type=Path)
     options.add_argument("--json", action="store_true")
     given = Options(**vars(options.parse_args()))
     try:

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dispatch.contracts.things import Register
 from simulators.bench.chain import summary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -24,13 +26,15 @@ async def bench(*arguments: str) -> dict[str, Any]:
     return found
 
 
-async def test_the_chains_waits_are_measured_in_the_browser() -> None:
-    found = await bench("chain", "--vehicles", "12", "--runs", "1")
+async def test_the_chains_waits_are_measured_in_the_browser(
+    region_pack: Path, register: Register
+) -> None:
+    found = await bench("chain", "--region", str(region_pack), "--runs", "1")
     for key in ("pop_ms", "tablet_ms", "card_ms", "number_ms"):
         assert set(found[key]) == {"n", "p50", "p95", "p99"}
         assert found[key]["n"] == 1
         assert found[key]["p50"] >= 0
-    assert found["vehicles"] == 12
+    assert found["vehicles"] == len(register.units)
 
 
 async def test_the_journal_is_measured_beside_its_disk() -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from dispatch.contracts import events as ev
 from dispatch.contracts.things import Register
@@ -14,13 +16,27 @@ from simulators.callers import messages as say
 from simulators.callers.control import AgentProcess
 from tests.e2e import actors
 from tests.e2e.actors import accepted
+from tests.e2e.pair_actors import pair_folder
 from tests.e2e.test_bad_input import one_call, scene
 from tests.e2e.test_chain import history_of
 from tests.e2e.test_kill import back, kill
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(180),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 NOTES = 60
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def machine(region_pack: Path) -> AsyncIterator[Machine]:
+    """One that goes on, whatever died before."""
+    with pair_folder() as folder:
+        rng = random.Random(folder.name)
+        async with Machine(folder / "m", rng=rng, region=region_pack, options=()) as one:
+            yield one
 
 
 async def test_the_journals_server_dies_with_commands_in_flight(
@@ -66,23 +82,27 @@ async def test_whatever_dies_the_next_call_is_served(machine: Machine, register:
     assert history_of(machine)["whole"]
 
 
+async def callers(machine: Machine) -> list[str]:
+    """Of every incident, as the supervisor sees them."""
+    async with actors.screen(machine, "monitor") as supervisor:
+        return [one["caller_number"] for one in await supervisor.get("/api/incidents")]
+
+
 async def test_a_second_start_is_quick_and_has_all_that_happened(
-    short_folder: Path, region_pack: Path, register: Register
+    machine: Machine, register: Register
 ) -> None:
-    rng = random.Random(short_folder.name)
-    async with Machine(short_folder / "m", rng=rng, region=region_pack, options=()) as machine:
-        async with AgentProcess(say.AgentSettings()) as caller, actors.seat_phone(machine):
-            await one_call(machine, caller, "19900000011", scene(register))
-        before = await machine.journal()
-        ports = machine.settings.web.port, machine.settings.sip.port
-        await machine.stop()
-        assert machine.left_behind() == []
-        await machine.start()
-        after = await machine.journal()
-        assert after[: len(before)] == before
-        assert (machine.settings.web.port, machine.settings.sip.port) == ports
-        async with actors.screen(machine, "monitor") as supervisor:
-            incidents = await supervisor.get("/api/incidents")
-        assert [one["caller_number"] for one in incidents] == ["19900000011"]
-        async with AgentProcess(say.AgentSettings()) as caller, actors.seat_phone(machine):
-            await one_call(machine, caller, "19900000012", scene(register))
+    async with AgentProcess(say.AgentSettings()) as caller, actors.seat_phone(machine):
+        await one_call(machine, caller, "19900000011", scene(register))
+    known = await callers(machine)
+    assert "19900000011" in known
+    before = await machine.journal()
+    ports = machine.settings.web.port, machine.settings.sip.port
+    await machine.stop()
+    assert machine.left_behind() == []
+    await machine.start()
+    after = await machine.journal()
+    assert after[: len(before)] == before
+    assert (machine.settings.web.port, machine.settings.sip.port) == ports
+    assert await callers(machine) == known
+    async with AgentProcess(say.AgentSettings()) as caller, actors.seat_phone(machine):
+        await one_call(machine, caller, "19900000012", scene(register))

@@ -43,8 +43,8 @@ def caller(tmp_path: Path) -> AgentProcess:
 
 async def test_a_caller_hears_his_place_and_that_he_moved_up(tmp_path: Path) -> None:
     told = tone(tmp_path / "told.wav", TOLD_HZ, 4)
-    tone(tmp_path / "places" / "zh" / "1.wav", FIRST_HZ, 2)
-    tone(tmp_path / "places" / "zh" / "2.wav", SECOND_HZ, 2)
+    tone(tmp_path / "places" / "zh" / "1.wav", FIRST_HZ, 1)
+    tone(tmp_path / "places" / "zh" / "2.wav", SECOND_HZ, 1)
     async with (
         gateway(announcement=str(told), places=str(tmp_path / "places")) as one,
         connected(one.settings) as core,
@@ -54,9 +54,9 @@ async def test_a_caller_hears_his_place_and_that_he_moved_up(tmp_path: Path) -> 
         call_ref = (await core.expect(gw.Offered)).call_ref
         await hold(core, call_ref, 2)
         await who.expect(say.Confirmed)
-        await asyncio.sleep(4)
+        await asyncio.sleep(2.5)
         await hold(core, call_ref, 1)
-        await asyncio.sleep(4)
+        await asyncio.sleep(2.5)
         await who.send(say.Hangup(call="a"))
         await core.expect(gw.RecordingReady)
     heard = story(mono(tmp_path / "a.wav"), TOLD_HZ, FIRST_HZ, SECOND_HZ)

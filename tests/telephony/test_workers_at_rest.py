@@ -27,7 +27,7 @@ def libraries(one: Gateway, name: str) -> str:
 
 async def test_a_worker_rests_between_calls_and_every_call_has_its_sound() -> None:
     async with gateway(workers=1) as one, connected(one.settings) as core, seat(one):
-        for call in ("a", "b", "c"):
+        for call in ("a", "b"):
             await until(lambda: not ticks(one, "w0"), timeout_s=30)
             async with AgentProcess(say.AgentSettings()) as caller:
                 await dial(one, caller, call)
