@@ -1,6 +1,7 @@
 """The book of calls."""
 
 from dispatch.contracts import gateway as gw
+from telephony import orphans
 from telephony import worker_messages as wire
 from telephony.calls import CallBook
 
@@ -147,3 +148,33 @@ def test_a_placed_call_that_the_core_named_is_not_offered_again() -> None:
     _, [failed] = book.order(refused, [], at_ms=9, now_ms=0)
     assert isinstance(failed, gw.PlaceFailed)
     assert failed.call_ref == "out-2"
+
+
+def test_what_a_phone_dials_waits_for_an_order_and_is_called_without_one() -> None:
+    book = CallBook("g")
+    asks = wire.PhoneDialled(at_ms=1, call_ref="p1", phone="8001", number="110")
+    [report] = book.heard("w0", asks, 0)
+    assert report == gw.PhoneDialled(seq=0, at_ms=1, call_ref="p1", phone="8001", number="110")
+    assert [todo.line for todo in book.unattended(2000, 2000)] == [wire.Dial(call_ref="p1")]
+    late = gw.OrderDial(order_id="o1", call_ref="p1", seat_id="01")
+    todo, _ = book.order(late, [], at_ms=2, now_ms=2)
+    assert todo is not None
+    assert todo.line == wire.Dial(call_ref="p1", seat_id="01")
+    _, [ended] = book.worker_died("w0", 3)
+    assert isinstance(ended, gw.Ended)
+    assert ended.by == "network"
+
+
+def test_what_a_restart_has_cut_is_told_once_with_who_ended_it() -> None:
+    def offered(call_ref: str) -> gw.Offered:
+        return gw.Offered(seq=1, at_ms=1, call_ref=call_ref, caller_number="1", called="120")
+
+    def dialled(call_ref: str) -> gw.PhoneDialled:
+        return gw.PhoneDialled(seq=1, at_ms=1, call_ref=call_ref, phone="8001", number="110")
+
+    over = gw.Ended(seq=1, at_ms=1, call_ref="told", by="caller")
+    joined = gw.Connected(seq=1, at_ms=1, call_ref="talked", seat_id="")
+    begun = (offered("lost"), offered("told"), offered("alive"), dialled("unreached"))
+    waiting = (*begun, dialled("talked"), joined, over)
+    ends = {end.call_ref: end.by for end in orphans.cut(waiting, ["alive"], 2)}
+    assert ends == {"lost": "system", "unreached": "network", "talked": "system"}
