@@ -26,6 +26,7 @@ async def bench(*arguments: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.soak  # most of a minute, on a way that test_chain.py walks every time
 async def test_the_chains_waits_are_measured_in_the_browser(
     region_pack: Path, register: Register
 ) -> None:
