@@ -196,7 +196,6 @@ class EmergencyCall:
             case "media":
                 self._on_media(leg)
             case "confirmed":
-                leg.acknowledged()
                 self._on_confirmed(leg)
             case "disconnected":
                 self._on_gone(leg, event)

@@ -93,8 +93,6 @@ class Leg(Recorded, pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         self.confirmed = False
         self.gone = False
         self.hanging_up = False
-        self._held_back: pj.CallOpParam | None = None
-        """How to hang up once our 200 is acknowledged."""
         self.answered_by = ""
         """Which phone of a ring group has answered."""
         self.on_hold = False
@@ -223,24 +221,6 @@ class Leg(Recorded, pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             parameters.statusCode = sip_code
         if headers := self.mark | ({"Reason": why} if why else {}):
             parameters.txOption = with_headers(headers)
-        if self.incoming and self._unacknowledged():
-            self._held_back = parameters  # PJSIP would wait as well, and send a BYE of its own
-            return
-        self._hang_up(parameters)
-
-    def acknowledged(self) -> None:
-        """Hang up now, if that had to wait for the ACK."""
-        if self._held_back is not None and not self.gone:
-            self._hang_up(self._held_back)
-        self._held_back = None
-
-    def _unacknowledged(self) -> bool:
-        try:
-            return bool(self.getInfo().state == pj.PJSIP_INV_STATE_CONNECTING)
-        except pj.Error:
-            return False
-
-    def _hang_up(self, parameters: pj.CallOpParam) -> None:
         try:
             self.hangup(parameters)
         except pj.Error as error:

@@ -374,17 +374,6 @@ async def test_the_callers_reasons_are_read_and_he_is_told_ours(odd: Odd) -> Non
         assert bye.header("Reason") == 'Q.850;cause=16;text="Normal call clearing"'
         caller.answer(bye, 200)
         assert ((await odd.ended(call_ref)).by, (await odd.ended(call_ref)).q850) == ("seat", 16)
-    with peer(odd.one, "13900000036") as caller:
-        call_ref = await odd.held(caller)
-        ok = await caller.expect(200, method="INVITE")
-        await odd.core.release(call_ref)
-        await odd.ended(call_ref)
-        await caller.nothing_but(200)  # a BYE has to wait for the ACK (RFC 3261 section 15)
-        caller.joined_by(ok)
-        caller.ack(ok, "")
-        bye = await caller.expect("BYE")
-        assert bye.header("Reason") == 'Q.850;cause=16;text="Normal call clearing"'
-        caller.answer(bye, 200)
 
 
 async def test_a_refusal_has_its_cause_and_who_rang_in_vain_is_told_why(odd: Odd) -> None:
