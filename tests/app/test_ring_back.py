@@ -92,7 +92,8 @@ async def test_a_worker_killed_in_a_talk_and_both_are_joined_again() -> None:
 def end_workers(folder: Path) -> None:
     """As the end of a machine ends them."""
     for pid in left_behind(folder):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.asynccontextmanager
