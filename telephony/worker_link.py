@@ -221,9 +221,6 @@ class FarLeg(Recorded):
     def reply(self, sip_code: int) -> None:
         raise NotImplementedError(f"an extension dials; nobody waits for {sip_code}")
 
-    def acknowledged(self) -> None:
-        """Nothing waits for that here."""
-
     def end(self, sip_code: int = 0, why: str = "") -> None:
         if not self.gone and not self.hanging_up:
             self.hanging_up = True
