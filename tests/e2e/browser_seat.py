@@ -149,7 +149,8 @@ class BrowserSeat:
 
     async def use_headset(self) -> None:
         """The seat's phone is the one in this page."""
-        await self.page.locator("[data-test=phone] summary").click()
+        if await self.page.locator("[data-test=phone][open]").count() == 0:
+            await self.page.locator("[data-test=phone] summary").click()
         await self.page.locator("[data-test=phone-browser]").click()
 
     async def is_ready(self) -> None:

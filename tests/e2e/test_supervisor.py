@@ -33,7 +33,7 @@ from tests.e2e.browser_seat import (
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 NUMBER = "19900004321"
-SUPERVISOR_PHONE = "03"
+SUPERVISOR_PHONE, OTHER_PHONE = "03", "04"
 LISTEN_S = 6
 SPEAK_S = 4
 ALIKE, UNLIKE = 0.6, 0.55
@@ -79,6 +79,11 @@ def mono(path: Path) -> Samples:
         return np.frombuffer(sound.readframes(10**9), dtype="<i2").astype(np.float64)
 
 
+async def choose(chief: BrowserSeat, phone: str) -> None:
+    await chief.page.fill("[data-test=my-phone]", phone)
+    await chief.page.locator("[data-test=my-phone]").blur()
+
+
 async def speaks(machine: Machine, chief: BrowserSeat, key: str, mode: PartyMode) -> None:
     await chief.page.keyboard.press(key)
     await recorded(machine, ev.PartyModeChanged, lambda body: body.mode is mode)
@@ -114,8 +119,7 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
         await accepted(seat, "set_seat", seat_id="01", state="free")
 
         # Which phone is his, once: that of a seat that stays closed, in this page.
-        await page.fill("[data-test=my-phone]", SUPERVISOR_PHONE)
-        await page.locator("[data-test=my-phone]").blur()
+        await choose(chief, SUPERVISOR_PHONE)
         await chief.use_headset()
         await chief.is_ready()
 
@@ -173,6 +177,16 @@ async def test_a_supervisor_hears_a_call_live_and_replays_it(
         await expect(page.locator("[data-test=own-call]")).to_have_count(0)
         placed = cast("ev.CallOutStarted", (await recorded(machine, ev.CallOutStarted)).body)
         assert (placed.seat_id, placed.user_id) == (SUPERVISOR_PHONE, "monitor")
+
+        # Another seat's phone, and back: the page is registered as the one that is chosen.
+        await choose(chief, OTHER_PHONE)
+        await chief.use_headset()
+        await chief.is_ready()
+        async with page.expect_response(
+            lambda answer: answer.url.endswith("/api/phone") and answer.request.method == "POST"
+        ):
+            await choose(chief, SUPERVISOR_PHONE)
+        await chief.is_ready()
     assert len(live) > (LISTEN_S - 1) * RATE_HZ
     assert likeness(live, voice("caller_zh")) > ALIKE
     assert likeness(live, voice("seat_zh")) > ALIKE

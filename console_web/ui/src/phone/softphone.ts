@@ -274,7 +274,8 @@ export const useSoftphone = defineStore('softphone', () => {
     if (fault.value === 'lost' || fault.value === 'missing') void retry()
     void route()
   })
-  watch([isChosen, isOffered, () => seat.id] as const, ([chosen, offered], [before]) => {
+  watch([isChosen, isOffered, () => seat.id] as const, ([chosen, offered, id], [before, , idBefore]) => {
+    if (id !== idBefore && !isInCall.value) stop() // the line is that of the seat before
     if (chosen && offered && state.value === 'off') void start()
     if (before && !chosen && !isInCall.value) stop() // chosen otherwise at another place
   })
