@@ -337,7 +337,7 @@ async def test_a_cancel_of_no_call_is_told_so_when_it_comes_again(odd: Odd) -> N
         assert (await caller.expect(481)).method == "CANCEL"
 
 
-async def test_a_487_that_is_never_acknowledged_holds_no_worker(odd: Odd) -> None:
+async def test_an_answer_that_is_never_acknowledged_holds_no_worker(odd: Odd) -> None:
     with peer(odd.one, "13900000015") as caller:
         caller.ring()
         await caller.expect(180)
@@ -345,7 +345,12 @@ async def test_a_487_that_is_never_acknowledged_holds_no_worker(odd: Odd) -> Non
         call_ref = await odd.offered(caller)
         assert (await odd.ended(call_ref)).sip_code == 487
         await caller.nothing_but(100, 180, 200, 487)
-        await _all_workers_take_calls(odd)
+        with peer(odd.one, "13900000037") as other:  # nor does a 200 to who is let go
+            call_ref = await odd.held(other)
+            await other.expect(200, method="INVITE")
+            await odd.core.release(call_ref)
+            await odd.ended(call_ref)
+            await _all_workers_take_calls(odd)
 
 
 # ---- causes (RFC 3326)
