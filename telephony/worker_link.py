@@ -110,7 +110,9 @@ class LinkLeg(pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
         return heard
 
     def channel(self, number: int) -> pj.AudioMedia | None:
-        """The sound of one leg."""
+        """The sound of one leg; None when the link is gone, and its sound with it."""
+        if self.gone:
+            return None
         try:
             return self.getAudioMedia(number)
         except pj.Error as error:
