@@ -143,6 +143,8 @@ class GatewayLink:
             match frame:
                 case gw.Alive():
                     continue
+                case framing.Unknown():
+                    await self._pass_over(frame, welcome, writer)
                 case gw.Deposed():
                     raise StaleEpoch(f"gateway {self._address} serves epoch {frame.epoch}")
                 case gw.Welcome():
@@ -151,9 +153,18 @@ class GatewayLink:
                     await self._receive(frame, welcome, writer, on_report)
         return True
 
-    async def _heard(self, reader: asyncio.StreamReader) -> gw.FromGateway | None:
+    async def _heard(self, reader: asyncio.StreamReader) -> gw.FromGateway | framing.Unknown | None:
         async with asyncio.timeout(SILENCE_S_MAX):
             return await framing.read(reader, self._decoder)
+
+    async def _pass_over(
+        self, frame: framing.Unknown, welcome: gw.Welcome, writer: asyncio.StreamWriter
+    ) -> None:
+        """A newer gateway reports what this core has no word for."""
+        log.error("gateway %s: a report %r is not known here", self._address, frame.kind)
+        if frame.seq:
+            self._done[welcome.boot_id] = max(frame.seq, self._done.get(welcome.boot_id, 0))
+            await self._write(writer, gw.Ack(boot_id=welcome.boot_id, seq=frame.seq))
 
     async def _receive(
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import msgspec
 
@@ -12,6 +12,16 @@ from dispatch.contracts.gateway import FRAME_BYTES_MAX
 T = TypeVar("T")
 _LENGTH = struct.Struct(">I")
 _ENCODER = msgspec.json.Encoder()
+
+
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """A frame of a kind that this side does not know: the other side is a newer version. It must
+    not end the link, over which it would only come again.
+    """
+
+    kind: str = msgspec.field(name="type")
+    seq: int = 0
+    """Of a report."""
 
 
 def encode(frame: msgspec.Struct) -> bytes:
@@ -26,7 +36,12 @@ def encode(frame: msgspec.Struct) -> bytes:
     return _LENGTH.pack(len(text)) + text
 
 
-async def read(reader: asyncio.StreamReader, decoder: msgspec.json.Decoder[T]) -> T | None:
+_UNKNOWN = msgspec.json.Decoder(Unknown)
+
+
+async def read(
+    reader: asyncio.StreamReader, decoder: msgspec.json.Decoder[T]
+) -> T | Unknown | None:
     """The next frame; None at the end of the stream.
 
     Raises:
@@ -44,7 +59,18 @@ async def read(reader: asyncio.StreamReader, decoder: msgspec.json.Decoder[T]) -
     try:
         return decoder.decode(text)
     except msgspec.DecodeError as error:
+        if (unknown := _unknown(text, decoder)) is not None:
+            return unknown
         raise BadInput("frame", str(error), mend="see dispatch/contracts/gateway.py") from error
+
+
+def _unknown(text: bytes, decoder: msgspec.json.Decoder[T]) -> Unknown | None:
+    try:
+        frame = _UNKNOWN.decode(text)
+    except msgspec.DecodeError:
+        return None
+    known = {kind.__struct_config__.tag for kind in get_args(decoder.type)}
+    return None if frame.kind in known else frame
 
 
 async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -201,5 +201,7 @@ class LinkServer:
                     raise BadInput("frame", "a second Hello", mend="say it once")
                 case gw.Ack():
                     self._spool.ack(frame.boot_id, frame.seq)
+                case framing.Unknown():  # a newer core's
+                    log.error("link: an order %r is not known here", frame.kind)
                 case _:
                     self._on_order(frame)

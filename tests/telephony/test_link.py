@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -164,6 +165,37 @@ async def test_a_bad_peer_is_counted_and_closed(fake: FakeGateway, hostile: byte
     assert fake.link.bad_frames == 1
     fake.offer("1")
     await until(lambda: len(core.reports) == 1)
+    await core.stop()
+
+
+class Renamed(msgspec.Struct, frozen=True, tag="of_a_later_version"):
+    """What only a newer version knows."""
+
+    seq: int = 0
+    at_ms: int = 0
+
+
+async def test_a_newer_gateways_report_is_passed_over_and_the_next_one_heard(
+    fake: FakeGateway,
+) -> None:
+    core = Listener(fake.address)
+    await until(lambda: core.link.connected)
+    fake.spool.append(cast("gw.Report", Renamed()))
+    fake.offer("1")
+    await until(lambda: len(core.reports) == 1)
+    await until(lambda: not fake.spool.after(0))
+    assert core.link.reconnects == 0
+    await core.stop()
+
+
+async def test_a_newer_cores_order_is_passed_over_and_the_next_one_done(fake: FakeGateway) -> None:
+    core = Listener(fake.address)
+    call_ref = fake.offer("1")
+    await until(lambda: core.link.connected)
+    await core.link.order(cast("gw.Order", Renamed()))
+    await core.link.order(gw.OrderHold(order_id="1", call_ref=call_ref))
+    await until(lambda: len(fake.orders) == 1)
+    assert (core.link.reconnects, fake.link.bad_frames) == (0, 0)
     await core.stop()
 
 
