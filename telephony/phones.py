@@ -12,6 +12,7 @@ from dispatch.contracts.errors import BadInput
 from dispatch.contracts.gateway import BROWSER_PHONE
 from dispatch.contracts.ports import Clock
 from telephony.kamailio import KamailioControl
+from telephony.sip_message import place_of
 
 RESTORED_S = 60
 """How long a restored registration holds: a phone registers at least so often (`max_expires`)."""
@@ -31,6 +32,8 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     contact: str
     call_id: str
+    connection: str = ""
+    """Of a browser, whose address leads nowhere: `host:port` where its connection comes from."""
 
 
 class PhoneChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +41,7 @@ class PhoneChanges(msgspec.Struct, frozen=True, kw_only=True):
 
     came: tuple[str, ...] = ()
     """New, or started anew."""
-    restarted: tuple[str, ...] = ()
+    restarted: tuple[Registration, ...] = ()
     """Those of `came` that are browsers and were known before: the page was loaded anew."""
     gone: tuple[str, ...] = ()
     """Were there, and are not registered any more."""
@@ -52,6 +55,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 class _Contact(msgspec.Struct, frozen=True, kw_only=True):
     address: str = msgspec.field(name="Address")
     call_id: str = msgspec.field(name="Call-ID", default="")
+    received: str = msgspec.field(name="Received", default="")
 
 
 class _AContact(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +96,12 @@ def listed(control: KamailioControl) -> tuple[Registration, ...]:
     except msgspec.ValidationError as error:
         raise BadInput("kamailio ul.dump", str(error), mend="see Kamailio's log") from error
     return tuple(
-        Registration(user=aor.info.user, contact=one.contact.address, call_id=one.contact.call_id)
+        Registration(
+            user=aor.info.user,
+            contact=one.contact.address,
+            call_id=one.contact.call_id,
+            connection=place_of(one.contact.received),
+        )
         for outer in dump.domains
         for aor in outer.domain.aors
         for one in aor.info.contacts
@@ -116,11 +125,13 @@ class PhoneBook:
         away; only one with another Call-ID has forgotten its calls.
         """
         real = [one for one in now if one.call_id != RESTORED_CALL_ID]
-        fresh = [one.user for one in real if self._is_fresh(one)]
+        fresh = [one for one in real if self._is_fresh(one)]
         changes = PhoneChanges(
-            came=tuple(fresh),
+            came=tuple(one.user for one in fresh),
             restarted=tuple(
-                user for user in fresh if user.endswith(BROWSER_PHONE) and user in self._present
+                one
+                for one in fresh
+                if one.user.endswith(BROWSER_PHONE) and one.user in self._present
             ),
             gone=self._gone({one.user for one in now}),
         )

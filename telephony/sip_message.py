@@ -24,6 +24,7 @@ REPEATED = frozenset({"via", "from", "to", "call-id", "cseq"})
 """What an answer has from its request (RFC 3261 §8.2.6.2)."""
 COMPACT = {"f": "from", "t": "to", "c": "content-type", "v": "via", "i": "call-id", "m": "contact"}
 _URI = re.compile(r"(?:sips?|tel):([^@;>?\s]*)", re.IGNORECASE)
+_PLACE = re.compile(r"sips?:(?:[^@;>?\s]*@)?([^;>?\s]+)", re.IGNORECASE)
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().-]")
 _SERVICE = re.compile(r"sos(?:\.[a-z][a-z.-]{0,35})?", re.IGNORECASE)
@@ -69,6 +70,12 @@ def read_invite(message: str) -> Invite:
         handed_over="x-handed-over" in headers,
         seat_phone=_first(headers, "x-seat")[:NUMBER_CHARS_MAX],
     )
+
+
+def place_of(uri: str) -> str:
+    """`host:port` of a SIP URI, in angle brackets or not; empty where it is none."""
+    found = _PLACE.search(uri)
+    return found.group(1) if found else ""
 
 
 def refusal_of(message: str, status: str, *more: str) -> str:

@@ -227,8 +227,9 @@ class Supervisor:
         at_ms = self._clock.now_ms()
         for user in changes.came:
             self._report(gw.PhoneSeen(seq=0, at_ms=at_ms, phone=user))
-        for user in changes.restarted:
-            self._tell_all(wire.PhoneChanged(phone=user, registered=True))
+        for one in changes.restarted:
+            line = wire.PhoneChanged(phone=one.user, registered=True, connection=one.connection)
+            self._tell_all(line)
         for user in changes.gone:
             if user.endswith(gw.BROWSER_PHONE):  # a desk's phone may talk on without its registrar
                 self._tell_all(wire.PhoneChanged(phone=user, registered=False))

@@ -164,11 +164,13 @@ class EmergencyCall:
         """A browser that has started anew has forgotten the call: its seat is dialled again, and
         the call goes on as it was. One that is gone leaves the caller to the queue.
         """
-        self._parties.drop_phone(line.phone)
+        self._parties.drop_phone(line.phone, line.connection)
         self._remix()
         self._parties.hang_up()
         stages = (Stage.JOINED, Stage.DIALLING_SEAT)
         if line.phone != self._phone or self._placing or self._stage not in stages:
+            return
+        if self._sides.seat is not None and self._sides.seat.is_at(line.connection):
             return
         if line.registered:
             self._mixer.seat_away()

@@ -13,6 +13,7 @@ import msgspec
 import pjsua2 as pj
 
 from telephony.reasons import Cause, said
+from telephony.sip_message import place_of
 from telephony.worker_recorder import Recorded
 
 CALLER = "caller"
@@ -43,6 +44,7 @@ class AnyLeg(Protocol):
     def end(self, sip_code: int = 0, why: str = "") -> None: ...
     def press(self, digits: str) -> None: ...
     def ask(self) -> bool: ...
+    def is_at(self, connection: str) -> bool: ...
     def record(self, path_of: Callable[[], Path]) -> None: ...
     def stop_recording(self) -> None: ...
     def packets_heard(self) -> int: ...
@@ -191,6 +193,13 @@ class Leg(Recorded, pj.Call):  # type: ignore[misc]  # PJSUA2 ships no types
             self._events.append(LegEvent(leg=self, what="fault", reason=error.info()))
             return False
         return True
+
+    def is_at(self, connection: str) -> bool:
+        """Whether the other end has answered over this connection (`host:port`)."""
+        try:
+            return bool(connection) and place_of(self.getInfo().remoteContact) == connection
+        except pj.Error:
+            return False
 
     def reply(self, sip_code: int) -> None:
         """Answer an incoming leg."""

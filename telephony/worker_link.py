@@ -235,6 +235,11 @@ class FarLeg(Recorded):
         self._link.say(link.Ask(line=self.line))
         return True
 
+    def is_at(self, connection: str) -> bool:
+        """Not known here: it is dialled again, or let go."""
+        del connection
+        return False
+
     def packets_heard(self) -> int:
         return self.packets
 

@@ -126,10 +126,13 @@ class SendDigits(Line, frozen=True, tag="send_digits"):
 
 
 class PhoneChanged(Line, frozen=True, tag="phone_changed"):
-    """A browser's phone has started anew, or is gone: whatever leg it had is dead."""
+    """A browser's phone has started anew, or is gone: whatever leg it had is dead, but one that
+    the new page has by its `connection` (`host:port`): this line comes up to a second late.
+    """
 
     phone: str
     registered: bool
+    connection: str = ""
 
 
 class Lend(Line, frozen=True, tag="lend"):

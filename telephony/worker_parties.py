@@ -146,10 +146,12 @@ class Parties:
         party.leaving, party.deadline_ms = True, None
         self._gone(party_id, cause)
 
-    def drop_phone(self, phone: str) -> None:
-        """Let those go whose phone this was: it is gone, and its leg with it."""
+    def drop_phone(self, phone: str, connection: str) -> None:
+        """Let those go whose phone this was: it is gone, and its leg with it, unless that is over
+        the phone's present connection.
+        """
         for party in tuple(self._parties.values()):
-            if phone and party.phone == phone:
+            if phone and party.phone == phone and not party.leg.is_at(connection):
                 self.drop(party.party_id, Cause(480, "the phone is gone"))
 
     def drop_all(self) -> None:

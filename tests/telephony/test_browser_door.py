@@ -19,6 +19,7 @@ from telephony.clock import SystemClock
 from telephony.phones import GONE_LOOKS, PhoneBook, Registration
 from telephony.settings import BrowserSettings, FloodSettings, check
 from tests.telephony.harness import connected, running, settings, until
+from tests.telephony.sip_wire import SDP, Udp, request
 from tests.telephony.web_phone import SECRET, WebPhone, pass_for, with_browsers
 
 WEB = "8001" + gw.BROWSER_PHONE
@@ -74,6 +75,28 @@ async def test_a_torn_connection_is_no_new_phone_and_a_new_page_is(tmp_path: Pat
         async with WebPhone(made) as reloaded:
             assert " 200 " in await reloaded.register(pass_for(made))
             await until(lambda: sum(isinstance(r, gw.PhoneSeen) for r in core.reports) == 2)
+
+
+async def test_a_page_that_was_just_loaded_keeps_the_call_that_it_has_taken(tmp_path: Path) -> None:
+    """Which page is there is looked at once a second: the answer may be older than the call."""
+    made = with_browsers(settings(tmp_path))
+    async with running(made), connected(made) as core:
+        async with WebPhone(made) as before:
+            assert " 200 " in await before.register(pass_for(made))
+            await core.expect(gw.PhoneSeen)
+        trunk = Udp(("127.0.0.1", made.kamailio.listen_port))
+        with trunk:
+            await trunk.send(request("INVITE", body=SDP))
+            offered = await core.expect(gw.Offered)
+            async with WebPhone(made) as page:
+                assert " 200 " in await page.register(pass_for(made))
+                await core.bridge(offered.call_ref, phone=WEB)
+                await page.take(await page.hear())
+                assert (await page.hear()).startswith("ACK ")
+                await until(lambda: sum(isinstance(r, gw.PhoneSeen) for r in core.reports) == 2)
+                with pytest.raises(TimeoutError):  # neither BYE nor another INVITE
+                    await page.hear(limit_s=1)
+                await core.release(offered.call_ref)
 
 
 async def test_floods_are_cut_and_half_a_handshake_is_closed(tmp_path: Path) -> None:
@@ -142,7 +165,7 @@ def test_a_phone_is_gone_after_some_looks_and_a_reloaded_page_is_told(tmp_path: 
         assert book.changes(()).gone == ()
     assert book.changes((page,)) == book.changes((page,))  # it was back in time: nothing new
     reloaded = replace(page, call_id="2")
-    assert book.changes((reloaded,)).restarted == (WEB,)
+    assert book.changes((reloaded,)).restarted == (reloaded,)
     told = [book.changes(()).gone for _ in range(GONE_LOOKS + 2)]
     assert told.count((WEB,)) == 1
     after = book.changes((reloaded,))

@@ -92,11 +92,31 @@ class WebPhone:
         await self._socket.send(text)
         return await self.hear()
 
-    async def hear(self) -> str:
+    async def hear(self, limit_s: float = 10) -> str:
         """What comes next."""
         assert self._socket is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(limit_s):
             return str(await self._socket.recv())
+
+    async def take(self, invite: str) -> None:
+        """Answer an INVITE as a browser would, with sound that never comes."""
+        kept = re.findall(r"(?im)^(?:via|from|to|call-id|cseq|record-route):.*$", invite)
+        to_ours = [f"{line.strip()};tag=b1" if line[:3].lower() == "to:" else line.strip()
+                   for line in kept]  # fmt: skip
+        profile = re.search(r"m=audio \d+ (\S+)", invite)
+        assert profile is not None
+        body = "\r\n".join([
+            "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0",
+            f"m=audio 9 {profile[1]} 8", "a=rtpmap:8 PCMA/8000", "a=rtcp-mux", "a=setup:active",
+            "a=ice-ufrag:abcd", f"a=ice-pwd:{'a' * 24}",
+            "a=fingerprint:sha-256 " + ":".join(["AB"] * 32), "",
+        ])  # fmt: skip
+        text = "\r\n".join([
+            "SIP/2.0 200 OK", *to_ours, "Contact: <sip:8001@abc.invalid;transport=ws>",
+            "Content-Type: application/sdp", f"Content-Length: {len(body)}", "", body,
+        ])  # fmt: skip
+        assert self._socket is not None
+        await self._socket.send(text)
 
     async def register(self, held: passes.PhonePass, contact_user: str = "") -> str:
         """Register with a pass: the status line of the last answer."""
